@@ -1,0 +1,52 @@
+# `make demo` and `make test` do everything on a machine with Python 3.11+ and make; the rest is for developers.
+PYTHON ?= $(shell for v in 3.13 3.12 3.11; do command -v python$$v && break; done || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+TESTS ?= tests
+
+.PHONY: demo test test-apps check bench format clean help
+
+help:
+	@echo "make demo       two embedded servers, two-way traffic, an independent check at the end"
+	@echo "make test       all tests, on every PostgreSQL found"
+	@echo "make check      ruff, mypy, import-linter"
+	@echo "make bench      us and PostgreSQL's own subscription, side by side (BENCH_QUICK=1: under a minute)"
+	@echo "make test-apps  tests with a real third-party application"
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "== preparing $(VENV) (once; about a minute)"
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/replicator demo $(DEMO)
+
+test: $(STAMP)
+	@echo "== tests"
+	@$(BIN)/python -m pytest $(TESTS)
+
+test-apps: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/apps/requirements.txt
+	@$(BIN)/python -m pytest -m apps tests/apps
+
+check: $(STAMP)
+	@echo "== ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "== mypy"
+	@$(BIN)/mypy
+	@echo "== import-linter"
+	@$(BIN)/lint-imports
+
+bench: $(STAMP)
+	@$(BIN)/python -m tests.bench.run
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

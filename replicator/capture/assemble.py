@@ -1,0 +1,159 @@
+"""From decoded messages to batches of whole transactions. Sans-I/O: no socket, no clock of its own.
+
+Promises: a batch holds whole transactions in commit order and says at which position it
+ends; a transaction that came from one of `ignored_origins` leaves nothing but its end
+position; messages of tables that no link reads are skipped. A transaction larger than the
+limits is handed out in parts (`take` with `complete=False`), so memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from replicator.capture.batch import Batch
+from replicator.capture.clock import Clock
+from replicator.capture.feed import BoundFeed, Feed, bind
+from replicator.capture.messages import (
+    Begin,
+    Commit,
+    Delete,
+    Insert,
+    LogicalMessage,
+    Message,
+    Origin,
+    Relation,
+    Truncate,
+    Type,
+    Update,
+)
+from replicator.errors import ProtocolError
+from replicator.model.table import TableName
+
+
+class Assembler:
+    """feeds: table -> feeds that read it. `skip_to`: transactions that end at or before it were applied already."""
+
+    def __init__(
+        self, feeds: Mapping[TableName, Sequence[Feed]], clock: Clock, ignored_origins: frozenset[str], skip_to: int
+    ) -> None:
+        self._feeds = feeds
+        self._clock = clock
+        self._ignored = ignored_origins
+        self._skip_to = skip_to
+        self._bound: dict[int, list[BoundFeed]] = {}
+        self._names: dict[int, TableName] = {}
+        self._batch = Batch()
+        self._open: Begin | None = None
+        self._skipping = False
+        self._stamp = 0
+        self._lsn = 0
+
+    @property
+    def rows(self) -> int:
+        """Captured changes waiting to be taken."""
+        return self._batch.rows
+
+    @property
+    def bytes(self) -> int:
+        return self._batch.bytes
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._open is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether whole transactions are waiting."""
+        return self._open is None and self._batch.transactions > 0
+
+    @property
+    def oldest_commit(self) -> int:
+        return self._batch.oldest_commit
+
+    def take(self) -> Batch:
+        """Hands over what was gathered. If a transaction is open, the batch is a part of it (not `complete`)."""
+        batch, self._batch = self._batch, Batch()
+        batch.complete = self._open is None
+        return batch
+
+    def receive(self, message: Message, size: int) -> None:
+        """`size` is the message's length on the wire. Raises ProtocolError on a sequence that cannot be."""
+        kind = type(message)
+        if kind is Update:
+            self._update(message, size)  # type: ignore[arg-type]
+        elif kind is Insert:
+            self._insert(message, size)  # type: ignore[arg-type]
+        elif kind is Delete:
+            self._delete(message, size)  # type: ignore[arg-type]
+        elif kind is Begin:
+            self._begin(message)  # type: ignore[arg-type]
+        elif kind is Commit:
+            self._commit(message)  # type: ignore[arg-type]
+        elif kind is Origin:
+            self._skipping = self._skipping or message.name in self._ignored  # type: ignore[union-attr]
+        elif kind is Relation:
+            self._relation(message)  # type: ignore[arg-type]
+        elif kind is Truncate:
+            self._truncate(message)  # type: ignore[arg-type]
+        elif kind in (Type, LogicalMessage):
+            pass
+        else:
+            raise ProtocolError(f"unexpected message {kind.__name__}: streaming of open transactions was not asked for")
+
+    def _begin(self, message: Begin) -> None:
+        if self._open is not None:
+            raise ProtocolError("a transaction begins inside another one")
+        self._open = message
+        self._lsn = message.final_lsn
+        self._skipping = message.final_lsn < self._skip_to
+        self._stamp = 0 if self._skipping else self._clock.stamp(message.commit_time, message.final_lsn)
+
+    def _commit(self, message: Commit) -> None:
+        if self._open is None:
+            raise ProtocolError("a transaction commits that did not begin")
+        self._open = None
+        batch = self._batch
+        batch.end = message.end_lsn
+        batch.transactions += 1
+        if not self._skipping:
+            batch.stamp, batch.commit_time = self._stamp, message.commit_time
+            if not batch.oldest_commit:
+                batch.oldest_commit = message.commit_time
+
+    def _relation(self, message: Relation) -> None:
+        name = TableName(message.namespace, message.name)
+        self._names[message.id] = name
+        self._bound[message.id] = [bind(feed, message) for feed in self._feeds.get(name, ())]
+
+    def _insert(self, message: Insert, size: int) -> None:
+        if self._skipping:
+            return
+        batch = self._batch
+        for bound in self._bound[message.relation_id]:
+            batch.rows += 1
+            batch.bytes += size
+            batch.changes(bound.feed).insert(bound, message.new, self._stamp, self._lsn, batch.rows)
+
+    def _update(self, message: Update, size: int) -> None:
+        if self._skipping:
+            return
+        batch = self._batch
+        full = message.old_kind == "O"
+        for bound in self._bound[message.relation_id]:
+            batch.rows += 1
+            batch.bytes += size
+            changes = batch.changes(bound.feed)
+            changes.update(bound, message.old, full, message.new, self._stamp, self._lsn, batch.rows)
+
+    def _delete(self, message: Delete, size: int) -> None:
+        if self._skipping:
+            return
+        batch = self._batch
+        for bound in self._bound[message.relation_id]:
+            batch.rows += 1
+            batch.bytes += size
+            batch.changes(bound.feed).delete(bound, message.old, self._stamp, self._lsn, batch.rows)
+
+    def _truncate(self, message: Truncate) -> None:
+        if not self._skipping:
+            self._batch.truncated += [str(self._names[i]) for i in message.relation_ids if self._bound.get(i)]

@@ -1,0 +1,207 @@
+"""Whole source transactions, gathered into one change per row.
+
+Promises: several changes of a row become one that keeps the first key, the first before
+image and the last after image; for each field it remembers which transaction changed it
+last (a stamp and a position), because that, and not the row's last commit, decides
+conflicts. Values stay the bytes that came from the wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from replicator.capture.feed import BoundFeed, Feed
+from replicator.capture.messages import UNCHANGED, Value
+
+INSERT, UPDATE, DELETE = b"I", b"U", b"D"
+NOTHING = b""  # born and gone within one batch
+Key = tuple[Value, ...]
+
+
+@dataclass(slots=True)
+class Touch:
+    """Fields whose last change, so far, is this user transaction's."""
+
+    fields: int
+    stamp: int
+    lsn: int
+
+
+@dataclass(slots=True)
+class RowChange:
+    """One row's net change. `values` are in the order of the feed's columns (for a delete: the key alone counts).
+
+    `first_key` is the key before the batch; `base` the values before it where the wire told them.
+    `fields` has a bit for each field to write; `touches` the same bits by transaction (tracked feeds only).
+    `parked` is the id of the parked row this change was, if it waited before.
+    """
+
+    op: bytes
+    first_key: Key
+    values: list[Value]
+    base: list[Value] | None
+    fields: int
+    touches: list[Touch]
+    stamp: int
+    lsn: int
+    created_here: bool = False
+    parked: int | None = None
+    order: int = 0  # place in the batch, by first touch, over all links
+
+    @property
+    def key(self) -> Key:
+        """The key the row has now (for a delete: had last)."""
+        return tuple(self.values[: len(self.first_key)])
+
+    def followed_by(self, later: RowChange, tracked: bool) -> RowChange:
+        """This change, which had to wait, and a later one of the same row, as one."""
+        if self.op == INSERT and later.op == DELETE:
+            later.op = NOTHING
+        elif self.op == INSERT and later.op == UPDATE:
+            later.op, later.fields = INSERT, self.fields
+        elif self.op == DELETE and later.op == INSERT:
+            later.op = UPDATE
+        if later.op in (INSERT, UPDATE):
+            later.values = [was if now is UNCHANGED else now for now, was in zip(later.values, self.values, strict=True)]
+            if tracked:
+                kept = [Touch(t.fields & ~later.fields, t.stamp, t.lsn) for t in self.touches]
+                later.touches = [t for t in kept if t.fields] + later.touches
+            later.fields |= self.fields
+        later.first_key, later.base, later.parked = self.first_key, self.base, self.parked
+        return later
+
+
+@dataclass(slots=True)
+class LinkChanges:
+    """The changes of one link in a batch, in the order in which their rows were first touched."""
+
+    feed: Feed
+    rows: list[RowChange] = field(default_factory=list)
+    index: dict[Key, RowChange] = field(default_factory=dict)
+    keys_moved: bool = False
+    partial: bool = False
+
+    def insert(self, bound: BoundFeed, new: list[Value], stamp: int, lsn: int, order: int) -> None:
+        values = [new[p] for p in bound.positions]
+        key = tuple(values[: self.feed.keys])
+        fields = self.feed.every_field
+        before = self.index.get(key)
+        if before is not None and before.op == DELETE:
+            before.op, before.values = UPDATE, values
+            self._touch(before, fields, stamp, lsn)
+            return
+        row = RowChange(INSERT, key, values, None, fields, [], stamp, lsn, created_here=True, order=order)
+        self._touch(row, fields, stamp, lsn)
+        self.rows.append(row)
+        self.index[key] = row
+
+    def update(
+        self, bound: BoundFeed, old: list[Value] | None, full: bool, new: list[Value], stamp: int, lsn: int, order: int
+    ) -> None:
+        feed, positions = self.feed, bound.positions
+        values = [new[p] for p in positions]
+        base: list[Value] | None = None
+        key_was = None
+        if full and old is not None:
+            base = [old[p] for p in positions]
+            if values == base:
+                return  # nothing this link reads has changed
+            changed = 0
+            for place, value in enumerate(values):
+                if value is UNCHANGED:
+                    values[place] = base[place]
+                elif value != base[place]:
+                    changed |= 1 << place
+            fields = bound.fields_of(changed)
+            if changed & ((1 << feed.keys) - 1):
+                key_was = tuple(base[: feed.keys])
+        else:
+            fields = feed.every_field
+            if UNCHANGED in values:
+                fields &= ~bound.fields_of(sum(1 << i for i, v in enumerate(values) if v is UNCHANGED))
+                self.partial = True
+            if old is not None:
+                key_was = tuple(old[p] for p in positions[: feed.keys])
+                # A key kept in TOAST comes with the old image only.
+                for place, was in enumerate(key_was):
+                    if values[place] is UNCHANGED:
+                        values[place] = was
+        key = tuple(values[: feed.keys])
+        if key_was is not None and key_was != key:
+            row = self.index.pop(key_was, None)
+            self.keys_moved = True
+        else:
+            key_was = key
+            row = self.index.get(key)
+        if row is None or row.op == DELETE:
+            row = RowChange(UPDATE, key_was, values, base, fields, [], stamp, lsn, order=order)
+            self.rows.append(row)
+        else:
+            if UNCHANGED in values:
+                values = [was if now is UNCHANGED else now for now, was in zip(values, row.values, strict=True)]
+            row.values = values
+            row.fields |= fields
+        self.index[key] = row
+        self._touch(row, fields, stamp, lsn)
+
+    def delete(self, bound: BoundFeed, old: list[Value], stamp: int, lsn: int, order: int) -> None:
+        keys = self.feed.keys
+        key = tuple(old[p] for p in bound.positions[:keys])
+        row = self.index.get(key)
+        if row is not None and row.created_here:
+            row.op = NOTHING
+            del self.index[key]
+            if self.feed.tracked:
+                return  # the other side never hears of it
+            row = None
+        if row is None:
+            blank: list[Value] = [None] * len(self.feed.columns)
+            row = RowChange(DELETE, key, blank, None, 0, [], stamp, lsn, order=order)
+            self.rows.append(row)
+            self.index[key] = row
+        row.op, row.fields, row.touches = DELETE, 0, []
+        row.values = [*key, *([None] * (len(self.feed.columns) - keys))]
+        row.stamp, row.lsn = stamp, lsn
+
+    def _touch(self, row: RowChange, fields: int, stamp: int, lsn: int) -> None:
+        row.stamp, row.lsn = stamp, lsn
+        row.fields |= fields
+        if not self.feed.tracked or not fields:
+            return
+        touches = row.touches
+        if touches and touches[-1].lsn == lsn:
+            touches[-1].fields |= fields
+            rest = touches[:-1]
+        else:
+            touches.append(Touch(fields, stamp, lsn))
+            rest = touches[:-1]
+        for earlier in rest:
+            earlier.fields &= ~fields
+        if rest:
+            row.touches = [t for t in touches if t.fields]
+
+
+@dataclass(slots=True)
+class Batch:
+    """`end` is the end position of the last whole transaction in it; `rows` counts captured changes, not net ones."""
+
+    links: dict[str, LinkChanges] = field(default_factory=dict)
+    start: int = 0
+    end: int = 0
+    rows: int = 0
+    bytes: int = 0
+    transactions: int = 0
+    stamp: int = 0  # of the last transaction
+    commit_time: int = 0  # of the last transaction, microseconds since 2000
+    oldest_commit: int = 0
+    complete: bool = True
+    truncated: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return self.transactions > 0 or bool(self.links)
+
+    def changes(self, feed: Feed) -> LinkChanges:
+        found = self.links.get(feed.link)
+        if found is None:
+            found = self.links[feed.link] = LinkChanges(feed)
+        return found

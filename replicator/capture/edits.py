@@ -1,0 +1,60 @@
+"""Users' edits of one node that were read and are not yet forgotten: what a merge must know beside the target's ledger.
+
+An edit stays until the other node has it and everything that was written there before it
+had it has come back (CONVERGENCE.md, rule 5). Memory is bounded by the lag of the way back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from replicator.capture.batch import DELETE, NOTHING, Key, RowChange
+
+Edit = tuple[Key, int, int]  # the record's key on its own node, the mask of fields, the stamp
+
+
+def edits_of(rows: Iterable[RowChange], inserts: bool) -> list[Edit]:
+    """`inserts`: whether new records count (only where the other side may have the same record already)."""
+    return [
+        (tuple(row.values[: len(row.first_key)]), touch.fields, touch.stamp)
+        for row in rows
+        if row.op not in (DELETE, NOTHING) and (inserts or not row.created_here)
+        for touch in row.touches
+    ]
+
+
+@dataclass(slots=True)
+class Edits:
+    """Edits of one link's records on one node.
+
+    known     (until, edits): `until` is the position of the other node from which on its changes were made knowing them
+    flying    edits of a batch that is read and not yet written on the other side
+    staged    how many entries of `known` the session that needs them has in its temporary table
+    """
+
+    known: deque[tuple[int, list[Edit]]] = field(default_factory=deque)
+    flying: list[Edit] = field(default_factory=list)
+    staged: int = 0
+    forgotten: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.known or self.flying or self.forgotten)
+
+    def landed(self, until: int) -> None:
+        """The batch in flight is durable on the other node, which knew it from `until` on."""
+        if self.flying:
+            self.known.append((until, self.flying))
+            self.flying = []
+
+    def forget(self, drained: int) -> None:
+        """Everything the other node wrote up to `drained` has come back."""
+        while self.known and self.known[0][0] <= drained:
+            self.known.popleft()
+            if self.staged:
+                self.staged -= 1
+                self.forgotten = True
+
+    def unstaged(self) -> list[tuple[int, list[Edit]]]:
+        return list(self.known)[self.staged :]

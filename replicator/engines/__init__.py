@@ -1,0 +1,1 @@
+"""One folder for each database engine, with the same file names in each."""

@@ -1,0 +1,55 @@
+"""What the catalog says of the tables that links name. One query a table set, at start and on lint, never per row."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from replicator.engines.postgres.sql import statement
+from replicator.model.table import Column, Table, TableName
+
+IDENTITIES = {"d": "default", "f": "full", "n": "nothing", "i": "index"}
+FIRST_USER_OID = 16384  # types below are the same on every server (PostgreSQL: FirstNormalObjectId)
+
+
+def read_tables(connection: psycopg.Connection, names: Iterable[TableName]) -> dict[TableName, Table | None]:
+    """Each name with its table, or None where the database has none (or the role may not see it)."""
+    wanted = sorted(set(names))
+    schemas, tables = [n.schema for n in wanted], [n.name for n in wanted]
+    columns: dict[TableName, list[Column]] = defaultdict(list)
+    for row in connection.execute(statement("columns"), (schemas, tables)).fetchall():
+        columns[TableName(row[0], row[1])].append(_column(row[2:]))
+    found: dict[TableName, Table | None] = dict.fromkeys(wanted)
+    for schema, name, identity, primary, uniques, triggers in connection.execute(statement("tables"), (schemas, tables)).fetchall():
+        key = TableName(schema, name)
+        found[key] = Table(
+            name=key,
+            columns=tuple(columns[key]),
+            primary_key=tuple(primary or ()),
+            unique_keys=tuple(tuple(u["columns"]) for u in uniques),
+            replica_identity=IDENTITIES[identity],
+            has_triggers=triggers,
+        )
+    return found
+
+
+def _column(row: tuple[Any, ...]) -> Column:
+    name, declared, base, base_oid, category, array_of_user_type, not_null, comparable, default, identity, generated, storage = row
+    portable = base if base_oid < FIRST_USER_OID and not array_of_user_type else ("text[]" if array_of_user_type else "text")
+    return Column(
+        name=name,
+        type=declared,
+        base_type=base,
+        portable=portable,
+        category=category,
+        not_null=not_null,
+        comparable=comparable,
+        default=default,
+        identity=identity != "",
+        identity_always=identity == "a",
+        generated=generated != "",
+        toastable=storage != "p",
+    )

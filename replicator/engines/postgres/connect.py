@@ -1,0 +1,59 @@
+"""Connections: ordinary ones and replication ones, with the settings that make text travel unchanged.
+
+Promises: a failure says which node, what the server said and what to do, never the DSN.
+"""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import conninfo
+
+from replicator.engines.postgres.errors import REMEDIES, told
+from replicator.errors import ConfigurationError, NodeUnavailable
+
+# Both ends write and read values as text in the same dialect; UTC makes timestamptz to timestamp exact.
+SESSION = (
+    "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c timezone=UTC"
+    " -c bytea_output=hex -c xmloption=content"
+)
+KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "connect_timeout": 10}
+
+
+def connect(node: str, dsn: str, purpose: str, replication: bool = False) -> psycopg.Connection:
+    """A connection in autocommit mode. `purpose` shows in pg_stat_activity as part of application_name."""
+    try:
+        given = conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            f"{node}: the DSN in the environment is not one that PostgreSQL understands",
+            "write it as postgresql://user:password@host:port/database",
+        ) from None
+    options = f"{given.get('options') or ''} {SESSION}".strip()
+    extra: dict[str, object] = {"replication": "database"} if replication else {}
+    try:
+        return psycopg.connect(
+            dsn, autocommit=True, application_name=f"replicator {purpose}", options=options, **KEEPALIVE, **extra  # type: ignore[arg-type]
+        )
+    except psycopg.OperationalError as error:
+        state = error.sqlstate or _state_in(str(error))
+        place = f"{given.get('host') or 'local socket'}:{given.get('port') or 5432}"
+        hint = REMEDIES.get(state, "check that the server runs and that host, port and database in the DSN are right")
+        raise NodeUnavailable(f"{node}: cannot connect to {place}: {_reason(error)}", hint) from None
+
+
+def _reason(error: psycopg.OperationalError) -> str:
+    text = told(error)
+    return text.split("FATAL:  ")[-1].strip()
+
+
+def _state_in(text: str) -> str:
+    # libpq gives no SQLSTATE for a refused start-up; the words are stable since 9.0.
+    if "password authentication failed" in text or "no password supplied" in text:
+        return "28P01"
+    if "pg_hba.conf" in text or "must be superuser or replication role" in text or "to start WAL sender" in text:
+        return "28000"
+    if "does not exist" in text and "database" in text:
+        return "3D000"
+    if "too many connections" in text or "remaining connection slots" in text:
+        return "53300"
+    return ""

@@ -1,0 +1,162 @@
+"""Reads a logical slot over START_REPLICATION and hands out batches of whole transactions.
+
+Source: PostgreSQL documentation, "Streaming Replication Protocol" and "Logical Streaming
+Replication Parameters". Promises: keepalives are answered; an idle slot is confirmed up to
+the server's end of WAL, so nothing piles up; a batch starts as soon as whole transactions
+are there, but while the source is known to be sending a backlog it is first filled.
+"""
+
+from __future__ import annotations
+
+import select
+import struct
+import time
+
+import psycopg
+from psycopg import pq
+
+from replicator.capture.assemble import Assembler
+from replicator.capture.batch import Batch
+from replicator.capture.decode import Decoder
+from replicator.engines.postgres.connect import connect
+from replicator.engines.postgres.errors import translated
+from replicator.errors import NodeUnavailable, ProtocolError
+from replicator.model import position
+
+DATA = struct.Struct(">xQQq")  # 'w', start, end, server's clock
+KEEPALIVE = struct.Struct(">xQqB")  # 'k', end of WAL, server's clock, reply wanted
+STATUS = struct.Struct(">cQQQqB")  # 'r', written, flushed, applied, our clock, reply wanted
+EPOCH = 946_684_800  # 2000-01-01 in Unix seconds
+REPORT_SECONDS = 5.0  # well under wal_sender_timeout (60 s)
+BEHIND_MICROSECONDS = 20_000  # older than this when sent: the source is working off a backlog
+LINGER_SECONDS = 0.05  # how long a backlog may take to send more before we work on what is there
+BATCH_BYTES = 16_000_000
+
+
+class PostgresStream:
+    """One slot, being read. Not thread safe."""
+
+    def __init__(self, node: str, dsn: str, slot: str, publication: str, start: int, assembler: Assembler) -> None:
+        self._node = node
+        self._assembler = assembler
+        self._decoder = Decoder()
+        self._position = start
+        self._confirmed = start
+        self._reported = time.monotonic()
+        self._behind = False
+        self._wal_end = start
+        self._connection = connect(node, dsn, f"reads {slot}", replication=True)
+        options = [f"proto_version '1'", f"publication_names '\"{publication}\"'", "messages 'true'"]
+        if self._connection.info.server_version >= 160000:
+            options.append("origin 'none'")
+        command = f'START_REPLICATION SLOT "{slot}" LOGICAL {position.text(start)} ({", ".join(options)})'
+        with translated(node):
+            self._connection.execute(command)  # type: ignore[call-overload]
+        self._pgconn = self._connection.pgconn
+
+    @property
+    def position(self) -> int:
+        return self._position
+
+    def fileno(self) -> int:
+        return self._pgconn.socket
+
+    def read(self, limit: int) -> Batch | None:
+        assembler = self._assembler
+        linger_until = 0.0
+        while assembler.rows < limit and assembler.bytes < BATCH_BYTES:
+            payload = self._next()
+            if payload is not None:
+                self._receive(payload)
+                continue
+            now = time.monotonic()
+            if assembler.in_transaction or (self._behind and assembler.rows):
+                # The server is in the middle of sending: it costs less to wait than to apply a few rows.
+                linger_until = linger_until or now + LINGER_SECONDS
+                if assembler.in_transaction or now < linger_until:
+                    select.select([self.fileno()], [], [], 0.01)
+                    self._report_if_due()
+                    if now > linger_until + 60 and assembler.in_transaction:
+                        raise NodeUnavailable(f"{self._node}: the server stopped in the middle of a transaction", "reconnecting")
+                    continue
+            break
+        self._report_if_due()
+        if assembler.rows >= limit or assembler.bytes >= BATCH_BYTES:
+            return self._taken()
+        if assembler.ready:
+            return self._taken()
+        if not assembler.in_transaction:
+            self._position = max(self._position, self._wal_end)
+        return None
+
+    def confirm(self, upto: int) -> None:
+        if upto > self._confirmed:
+            self._confirmed = upto
+            self._report()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _taken(self) -> Batch:
+        batch = self._assembler.take()
+        if batch.complete:
+            self._position = max(self._position, batch.end)
+        return batch
+
+    def _next(self) -> bytes | None:
+        """One CopyData message, or None when nothing is there right now."""
+        size, data = self._copy_data()
+        if size == 0:
+            with translated(self._node):
+                self._consume()
+            size, data = self._copy_data()
+        if size > 0:
+            return bytes(data)
+        if size == -1:
+            raise NodeUnavailable(f"{self._node}: the server ended the replication stream", "reconnecting")
+        return None
+
+    def _copy_data(self) -> tuple[int, memoryview]:
+        try:
+            return self._pgconn.get_copy_data(1)
+        except psycopg.Error as error:
+            raise NodeUnavailable(f"{self._node}: replication stream broke: {_first_line(self._pgconn)}", "reconnecting") from error
+
+    def _consume(self) -> None:
+        self._pgconn.consume_input()
+
+    def _receive(self, payload: bytes) -> None:
+        kind = payload[:1]
+        if kind == b"w":
+            message = self._decoder.decode(payload[25:])
+            self._assembler.receive(message, len(payload))
+            if type(message).__name__ == "Commit":
+                sent = DATA.unpack_from(payload)[2]
+                self._behind = sent - message.commit_time > BEHIND_MICROSECONDS  # type: ignore[union-attr]
+        elif kind == b"k":
+            end, _, wanted = KEEPALIVE.unpack(payload)
+            self._wal_end = max(self._wal_end, end)
+            if not self._assembler.in_transaction and not self._assembler.rows and not self._assembler.ready:
+                self._position = max(self._position, end)
+            if wanted:
+                self._report()
+        else:
+            raise ProtocolError(f"{self._node}: unknown replication message {kind!r}")
+
+    def _report_if_due(self) -> None:
+        if time.monotonic() - self._reported > REPORT_SECONDS:
+            self._report()
+
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        now = int((time.time() - EPOCH) * 1_000_000)
+        confirmed = self._confirmed
+        with translated(self._node):
+            self._pgconn.put_copy_data(STATUS.pack(b"r", max(self._position, confirmed), confirmed, confirmed, now, 0))
+            while self._pgconn.flush() == 1:
+                select.select([], [self.fileno()], [], 1.0)
+
+
+def _first_line(pgconn: pq.abc.PGconn) -> str:
+    text = pgconn.error_message.decode(errors="replace").strip()
+    return text.splitlines()[0] if text else "connection lost"

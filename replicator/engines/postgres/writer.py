@@ -1,0 +1,90 @@
+"""A session that writes: COPY and SQL in a transaction that carries the replication origin of where it came from.
+
+Source: PostgreSQL documentation, "Replication Progress Tracking" (origins) and "COPY" (text format).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+
+from replicator.capture.messages import UNCHANGED, Value
+from replicator.engines.postgres.connect import connect
+from replicator.engines.postgres.errors import translated
+
+CHUNK = 1 << 18  # bytes handed to COPY at once
+
+
+class PostgresWriter:
+    def __init__(self, node: str, dsn: str, origin: str | None, lock_timeout_ms: int, purpose: str) -> None:
+        self.node = node
+        self._connection = connect(node, dsn, purpose)
+        with translated(node):
+            self._connection.execute(f"SET lock_timeout = {lock_timeout_ms:d}")
+            if origin is not None:
+                self._connection.execute("SELECT pg_replication_origin_session_setup(%s)", (origin,))
+
+    def begin(self) -> None:
+        self.execute("BEGIN")
+
+    def commit(self) -> None:
+        self.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if not self._connection.closed:
+            self.execute("ROLLBACK")
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        with translated(self.node):
+            return self._connection.execute(sql, params or None, prepare=False).rowcount  # type: ignore[call-overload, no-any-return]
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with translated(self.node):
+            return self._connection.execute(sql, params or None, prepare=False).fetchall()  # type: ignore[call-overload, no-any-return]
+
+    def load(self, sql: str, rows: Iterable[Sequence[Value | str | int]]) -> None:
+        with translated(self.node), self._connection.cursor() as cursor, cursor.copy(sql) as copy:  # type: ignore[call-overload]
+            buffer: list[bytes] = []
+            size = 0
+            for row in rows:
+                line = copy_line(row)
+                buffer.append(line)
+                size += len(line)
+                if size > CHUNK:
+                    copy.write(b"".join(buffer))
+                    buffer.clear()
+                    size = 0
+            if buffer:
+                copy.write(b"".join(buffer))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def connection(self) -> psycopg.Connection:
+        return self._connection
+
+
+def copy_line(row: Sequence[Value | str | int]) -> bytes:
+    """One line of COPY's text format. NULL is \\N; an unchanged TOAST value is loaded as NULL, its field's bit is off."""
+    cells = [
+        b"\\N" if v is None or v is UNCHANGED
+        else v if type(v) is bytes
+        else v.encode() if type(v) is str
+        else b"%d" % v  # type: ignore[str-bytes-safe]
+        for v in row
+    ]  # fmt: skip
+    line = b"\t".join(cells)
+    # Escaping is rare: only where the joined line holds more special bytes than the separators and NULLs put there.
+    if b"\n" in line or b"\r" in line or line.count(b"\t") != len(cells) - 1 or line.count(b"\\") != line.count(b"\\N") \
+            or line.count(b"\\N") != sum(1 for c in row if c is None or c is UNCHANGED):  # fmt: skip
+        line = b"\t".join(_escaped(cell, raw) for cell, raw in zip(cells, row, strict=True))
+    return line + b"\n"
+
+
+def _escaped(cell: bytes, raw: Value | str | int) -> bytes:
+    if raw is None or raw is UNCHANGED:
+        return cell
+    return cell.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")

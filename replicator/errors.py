@@ -1,0 +1,62 @@
+"""The exceptions of the product: each says what is wrong, and what to do next.
+
+`ReplicatorError` is the only family the command line turns into a message; anything
+else is a bug. `exit_code` follows DESIGN: 2 for bad usage or configuration, 3 for a
+failure while running. No message ever holds a cell value, a password or a whole DSN.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal["lost", "busy", "row", "setup"]
+
+
+class ReplicatorError(Exception):
+    """Something a person can mend.
+
+    `message` names the thing that is wrong (node, table, slot, SQLSTATE);
+    `hint` says what to type or change.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  -> {self.hint}" if self.hint else self.message
+
+
+class ConfigurationError(ReplicatorError):
+    """The configuration, a link file or the command line cannot be used."""
+
+    exit_code = 2
+
+
+class ProtocolError(ReplicatorError):
+    """Bytes on the replication stream that the protocol does not allow."""
+
+
+class NodeUnavailable(ReplicatorError):
+    """A server cannot be reached, or the connection to it broke. Worth another try."""
+
+
+class SourceLost(ReplicatorError):
+    """The slot, server or timeline is not the one the checkpoint speaks of: changes may be missing."""
+
+
+class StructureChanged(ReplicatorError):
+    """A table no longer has what a link needs."""
+
+
+class WriteFailed(ReplicatorError):
+    """A server refused a statement. `kind`: `busy` time heals it, `row` this change cannot be written as it is,
+    `setup` somebody has to change something."""
+
+    def __init__(self, message: str, hint: str, kind: Kind, sqlstate: str) -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+        self.sqlstate = sqlstate

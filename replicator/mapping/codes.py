@@ -1,0 +1,249 @@
+"""Every code that a check of configuration, links or tables may report: one table, one constructor.
+
+A code never changes its meaning and is never used again for something else. `L0` is about files,
+`L1` about a link's outline, `L2` fields, `L3` expressions, `L4` links among each other, `L5` links
+against the tables, `C0` about `replicator.yaml`. A finding can only be made from a code in this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from replicator.model.finding import Finding, Mark
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """`summary` fits one line of a list; `explanation` is what a person reads who asks what the code means."""
+
+    code: str
+    severity: Severity
+    summary: str
+    explanation: str
+
+
+_TABLE = (
+    # -- files ---------------------------------------------------------------------------------------------------------
+    Code("L001", "error", "file cannot be read",
+         "The file is missing, is not a regular file, or this user may not read it."),
+    Code("L002", "error", "file is too large",
+         "A configuration file may have 2 MiB. Links are kept one a file, so a larger one is a mistake."),
+    Code("L003", "error", "file is not UTF-8",
+         "Files are read as UTF-8 and nothing is guessed. Save the file as UTF-8; the place of the first wrong byte "
+         "is given."),
+    Code("L004", "error", "character is not allowed",
+         "The file holds a control character, or an escape in it stands for NUL or half a surrogate pair. "
+         "PostgreSQL takes none of these in a text."),
+    Code("L005", "error", "not YAML",
+         "The file breaks YAML's syntax at the place given; nothing after it was read. Often a quote is missing "
+         "around a text with `: `, `#` or a leading `*`, `&`, `%`, `@`."),
+    Code("L006", "error", "file is empty",
+         "The file holds nothing but blanks and comments. Delete it or write the link."),
+    Code("L007", "error", "file is not a mapping",
+         "The top of the file must be `key: value` lines, not a list or a single value."),
+    Code("L008", "error", "key is given twice",
+         "YAML would silently keep one of the two values. Remove one, or rename it."),
+    Code("L009", "error", "YAML tag is not allowed",
+         "Tags such as `!!python/object` or `!env` are not used: every value is text, a list or a mapping. Remove "
+         "the tag."),
+    Code("L010", "error", "aliases grow too large",
+         "Anchors and aliases are allowed, but what they stand for is counted each time, and the whole file may not "
+         "exceed 50,000 parts."),
+    Code("L011", "error", "key is not plain text",
+         "A key must be a single text. Lists and mappings as keys (`? [a, b]`) have no meaning here."),
+    Code("L012", "error", "more than one document",
+         "A file holds one document; a second `---` begins another, which would not be read. Use one file a link."),
+    Code("L013", "error", "nested too deeply",
+         "Nothing in a link file is deeper than a few levels; more than 32 is a mistake in indentation or brackets."),
+    # -- the outline of a link -----------------------------------------------------------------------------------------
+    Code("L101", "error", "unknown key",
+         "The key is not one that this part of the file knows, so its value would be ignored. Usually a typing "
+         "error; near names are listed."),
+    Code("L102", "error", "required key is missing",
+         "The part cannot be understood without this key."),
+    Code("L103", "error", "wrong kind of value",
+         "A text, a list or a mapping was expected and something else stands there."),
+    Code("L104", "error", "link name is not allowed",
+         "A link's name becomes part of names in the state schema: lower-case letters, digits and `_`, beginning "
+         "with a letter, 40 characters at most."),
+    Code("L105", "error", "a link needs exactly two sides",
+         "Two of the top-level keys must be the names of nodes, each with `{table: ..., key: ...}`."),
+    Code("L106", "error", "table name cannot be read",
+         "Write `table` or `schema.table`; a part with dots or quotes in it goes into double quotes: "
+         "'sales.\"Order.Lines\"'. Bare parts are taken exactly as written."),
+    Code("L107", "error", "column name cannot be read",
+         "Write the column's name alone, exactly as the database has it; the node is the key before it. A name with "
+         "dots goes into double quotes."),
+    Code("L108", "error", "flow cannot be read",
+         "`flow` is `a -> b` for one way, or `a <-> b` for both, with the two nodes of the link. Without it the "
+         "link is two-way."),
+    Code("L109", "error", "match is not the same on both sides",
+         "`match` names columns on both nodes, as many on one as on the other; they are compared in order."),
+    Code("L110", "error", "not a node of this link",
+         "Only the two nodes that are the link's sides (for a field: those it has columns on) can be named here."),
+    Code("L111", "error", "nothing is written on that node",
+         "The link, being one-way, never writes on this node, so what is asked for there could not happen. Change "
+         "`flow` or remove it."),
+    Code("L112", "error", "delete cannot be read",
+         "`delete` says, for a node, what a delete on the other side does there: `delete`, `ignore`, or `set column "
+         "= expression, ...`."),
+    Code("L113", "error", "a list is empty",
+         "The list must have at least one entry: a link without fields carries nothing, a side without key cannot "
+         "find a record."),
+    Code("L114", "error", "column is named twice",
+         "The same column stands twice in a key, a match or the assignments of a delete."),
+    Code("L115", "error", "value is not one of those allowed",
+         "Only the values listed in the message have a meaning here."),
+    # -- fields --------------------------------------------------------------------------------------------------------
+    Code("L201", "error", "field has no column",
+         "A field names a column on one or both nodes of the link: `{crm: name, erp: customer_name}`."),
+    Code("L202", "error", "field has several sources",
+         "A field gets its value in one way: as a copy, by `values`, `lookup`, `link`, `convert`, `from` or "
+         "`value`. Split it in two, or put all into one `convert`."),
+    Code("L203", "error", "one-sided field has no source",
+         "A field with a column on one node only needs `from`, `value` or `initial` to say where its value comes "
+         "from; or the other node's column is missing."),
+    Code("L204", "error", "needs a column on both nodes",
+         "`values`, `lookup`, `link` and `convert` turn one node's column into the other's, so the field must name "
+         "both."),
+    Code("L205", "error", "convert is missing for a direction",
+         "The field is written on both nodes, but `convert` says how in one direction only. Give the other, or "
+         "restrict the field with `to`."),
+    Code("L206", "error", "values are not one-to-one",
+         "Two values of the first-named node become the same one on the other, so the way back, which this field "
+         "also goes, is undecided. Restrict the field with `to`, or make the values differ."),
+    Code("L207", "error", "value list cannot be used",
+         "A value list pairs texts. NULL always goes with NULL and is not listed; a value may be listed once; an "
+         "empty list maps nothing."),
+    Code("L208", "error", "field name is used twice",
+         "A field's name identifies it in state, logs and messages. Give one of the two another with `name`."),
+    Code("L209", "error", "column is filled by two fields",
+         "Two fields of the link give this column a value, and which would win is undecided. Remove one, or "
+         "restrict one with `to`."),
+    Code("L210", "warning", "setting has no effect",
+         "What is set can never come into play as the field stands, so the reader of the file is misled. Remove it, "
+         "or let the field be written where it matters."),
+    # -- expressions ---------------------------------------------------------------------------------------------------
+    Code("L301", "error", "SQL expression cannot be read",
+         "The text is not an SQL expression in PostgreSQL's syntax; the place given is where reading stopped."),
+    Code("L302", "error", "more than one expression",
+         "One expression is expected; `;` separates statements and has no place in it."),
+    Code("L303", "error", "statement or subquery",
+         "Expressions compute from one record alone. What must be read from another table is a `lookup` or a `link` "
+         "field."),
+    Code("L304", "error", "aggregate or window function",
+         "Aggregates and window functions need many rows; an expression sees one record."),
+    Code("L305", "error", "parameter in an expression",
+         "There is nothing that could fill `$1`, `:name`, `%s` or `?`. Write the value itself."),
+    Code("L306", "error", "unknown function",
+         "Only PostgreSQL's own pure functions are known: text, numbers, dates, JSON, arrays. Functions of your own "
+         "may change under the replicator; write their expression out, or compute a column in the database."),
+    Code("L307", "error", "function is not allowed",
+         "The function gives another result at each call, writes, or reaches the server's files, settings or other "
+         "databases. Two evaluations of a link must give the same value."),
+    Code("L308", "error", "column without its node",
+         "A column is written `node.column`, so that one can see on which side it is. A text constant goes into "
+         "single quotes."),
+    Code("L309", "error", "unknown node in an expression",
+         "The name before the dot is not a node of this link."),
+    Code("L310", "error", "expression reads the wrong node",
+         "An expression sees one record: what is written on a node is computed from the other node's record; "
+         "`where` and `delete` see their own."),
+    Code("L311", "error", "SQL construct is not allowed",
+         "The construct is not among those known to mean the same here and in the database. Casts, CASE, operators, "
+         "IN lists and function calls are."),
+    Code("L312", "error", "type is not allowed in a cast",
+         "Casts go to PostgreSQL's built-in types. The value is cast to the column's own type (an enum, a domain) "
+         "anyway; leave that cast off."),
+    Code("L313", "warning", "expression reads the clock",
+         "The value changes as time passes without any record changing, so the two sides will be found different "
+         "again and again. Use it in `initial` or `delete`, where it is evaluated once."),
+    Code("L314", "error", "expression is too long or too deep",
+         "An expression may have 10,000 characters, 2,000 words and 50 levels. Larger logic belongs into a "
+         "generated column or a view."),
+    Code("L315", "error", "not a single column",
+         "`node.*` and names of three parts are not read; write `node.column`."),
+    Code("L316", "error", "expression is empty",
+         "An SQL expression was expected. Write `null` for NULL, `''` for the empty text, or remove the key."),
+    # -- links among each other ----------------------------------------------------------------------------------------
+    Code("L401", "error", "link name is used twice",
+         "Two files declare a link of this name; the crosswalk of a link is kept under its name. Only the first was "
+         "kept."),
+    Code("L402", "error", "link does not exist",
+         "`link` in a field names another link of the folder, through whose crosswalk the key is translated."),
+    Code("L403", "error", "referenced link joins other nodes",
+         "A key can only be translated by a link between the same two nodes."),
+    Code("L404", "error", "referenced link has a composite key",
+         "A field holds one column; it cannot hold a key of several. Give the referenced link a key of one column."),
+    Code("L405", "error", "links wait for each other in a circle",
+         "Each of these references waits until its record exists, so records that refer to each other would wait "
+         "for ever. Give one of them `missing: null`."),
+    Code("L406", "error", "node is not declared",
+         "The link has a side on a node that `replicator.yaml` does not list under `nodes`."),
+    Code("L407", "warning", "file is not read",
+         "Only files that end in `.yaml` are read as links. Rename it."),
+    Code("L408", "error", "no links",
+         "The folder of mappings has no link file (`*.yaml`, not `*_test.yaml`)."),
+    # -- links against the tables --------------------------------------------------------------------------------------
+    Code("L501", "error", "table does not exist",
+         "The node has no such table, or the replicator's user may not see it. Names are compared exactly, upper "
+         "and lower case included."),
+    Code("L502", "error", "column does not exist",
+         "The table has no such column. Names are compared exactly; in SQL expressions unquoted names are lower "
+         "case."),
+    Code("L503", "error", "key is not unique",
+         "The columns of `key` must identify one row: a primary key, or a unique constraint or index over them (or "
+         "some of them), without condition."),
+    Code("L504", "error", "generated column is written",
+         "The database computes this column and refuses a value from outside. Write on the other node only (`to`), "
+         "or remove the field."),
+    Code("L505", "error", "required column is never filled",
+         "The column is NOT NULL without default, records are created in its table, and no field of the link gives "
+         "it a value: every insert would fail. Add a field with `from`, `value` or `initial`."),
+    Code("L506", "warning", "required column is left to a trigger",
+         "As L505, but the table has triggers, which may fill it. If none does, every insert fails."),
+    Code("L507", "warning", "copy may lose or be refused",
+         "The target's type holds less than the source's: digits, characters, time of day or time zone. Say with "
+         "`convert` what is meant, or widen the column."),
+    Code("L508", "warning", "types do not go together",
+         "The source's values are written as text and read as the target's type, which will be refused for some of "
+         "them. Say with `convert` or `values` what is meant."),
+    Code("L509", "warning", "lookup is not unique",
+         "Nothing in the database keeps two rows of the looked-up table from having the same value, so a lookup "
+         "could find several. Add a unique index."),
+    Code("L510", "warning", "match is not unique",
+         "Nothing in the database keeps two records from having the same match value; records that match several "
+         "are not adopted. Add a unique index, or match on more columns."),
+    Code("L511", "warning", "NULL may meet NOT NULL",
+         "The source may be NULL and the target may not; such records are parked. Use `convert` with coalesce(), or "
+         "make the source NOT NULL."),
+    # -- replicator.yaml -----------------------------------------------------------------------------------------------
+    Code("C001", "error", "DSN is written out",
+         "A DSN holds a password and does not belong into a file. Put it into an environment variable and name "
+         'that: `dsn: "${CRM_DSN}"`.'),
+    Code("C002", "error", "environment variable is not set",
+         "The variable that holds a node's DSN is missing or empty in the environment of this process."),
+    Code("C003", "error", "node name is not allowed",
+         "A node's name is used in links and in SQL expressions: lower-case letters, digits and `_`, beginning with "
+         "a letter, 31 characters at most, no word of SQL or of link files."),
+    Code("C004", "error", "engine is unknown",
+         "The node's `engine` must be one this version has."),
+    Code("C005", "error", "setting is out of bounds",
+         "The setting must be a whole number within the bounds given."),
+    Code("C006", "error", "too few or too many nodes",
+         "A replicator needs at least two nodes, and stamps have room for 63."),
+    Code("C007", "warning", "two nodes have the same DSN",
+         "Two nodes take their DSN from the same variable, so both are the same database. That is rarely meant."),
+    Code("C008", "error", "mapping folder does not exist",
+         "`mappings` is a folder, given relative to `replicator.yaml`."),
+)  # fmt: skip
+
+CODES: dict[str, Code] = {entry.code: entry for entry in _TABLE}
+
+
+def finding(code: str, where: Mark | str, message: str, hint: str = "") -> Finding:
+    """A finding of a code in the table; the table gives the severity."""
+    return Finding(where, code, message, hint, CODES[code].severity)

@@ -1,0 +1,197 @@
+"""`replicator.yaml`: the nodes, the folder of links, the settings.
+
+Promises: a DSN is only ever named by its environment variable, and no finding holds the value of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from replicator.mapping import shape
+from replicator.mapping.findings import Findings, near, show
+from replicator.mapping.load import WORDS, load_links
+from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, YamlNode, read_yaml
+from replicator.model.config import Config, Node, Settings
+from replicator.model.finding import Finding
+from replicator.model.stamp import NODES
+
+ENGINES = ("postgres",)
+_KEYS = frozenset(("nodes", "mappings", "settings"))
+_NODE_KEYS = frozenset(("engine", "dsn"))
+_NODE_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NODES_EXAMPLE = 'nodes: {crm: {engine: postgres, dsn: "${CRM_DSN}"}}'
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    least: int
+    most: int
+
+
+BOUNDS: dict[str, Bounds] = {
+    "batch_rows": Bounds(1, 1_000_000),
+    "lock_timeout_ms": Bounds(1, 600_000),
+    "clock_limit_ms": Bounds(1, 3_600_000),
+    "retention_days": Bounds(1, 3_650),
+}
+
+
+def load_config(path: str | Path, environ: Mapping[str, str]) -> tuple[Config | None, list[Finding]]:
+    """The configuration with its links, and every finding in it and in them.
+
+    None if `replicator.yaml` itself has an error. Links with errors are left out, so look at the findings.
+    `environ` serves only to keep the values of the DSN variables out of the findings.
+    """
+    found = Findings()
+    root = read_yaml(path, found)
+    if root is None:
+        return None, found.in_order()
+    shape.check_keys(root, _KEYS, found)
+    nodes = _nodes(root, found)
+    folder = _folder(root, Path(path), found)
+    settings = _settings(root, found)
+    config = None
+    names = [node.name for node in nodes]
+    before = found.errors
+    links, link_findings = load_links(folder, names or None) if folder else ((), [])
+    found.extend(link_findings)
+    if before == 0 and folder:
+        config = Config(str(path), nodes, folder, settings, links)
+    return config, _without_secrets(found.in_order(), [environ.get(n.dsn_env, "") for n in nodes])
+
+
+def missing_environment(config: Config, environ: Mapping[str, str]) -> list[Finding]:
+    """A finding for each node whose DSN variable is not set. Names the variable, never a value."""
+    found = Findings()
+    for node in config.nodes:
+        if not environ.get(node.dsn_env, "").strip():
+            message = f"{node.dsn_env}, the DSN of {node.name}, is not set"
+            found.add("C002", node.mark, message, f"export {node.dsn_env}=postgresql://user:password@host/database")
+    return found.in_order()
+
+
+def _without_secrets(findings: list[Finding], secrets: list[str]) -> list[Finding]:
+    """Whoever pastes a DSN where a name belongs must not find it in a log. (Messages show texts by repr().)"""
+    clean = []
+    for finding in findings:
+        message, hint = finding.message, finding.hint
+        for secret in filter(None, secrets):
+            for shown in (secret, repr(secret)[1:-1], show(secret)[1:-1].removesuffix("...")):
+                message, hint = message.replace(shown, "***"), hint.replace(shown, "***")
+        clean.append(replace(finding, message=message, hint=hint))
+    return clean
+
+
+def _nodes(root: MappingNode, found: Findings) -> tuple[Node, ...]:
+    node = shape.required(root, "nodes", _NODES_EXAMPLE, found)
+    value = shape.mapping(node, "nodes", _NODES_EXAMPLE, found) if node else None
+    if value is None:
+        return ()
+    nodes = [_node(key, part, number, found) for number, (key, part) in enumerate(value.entries, 1)]
+    if not 2 <= len(value.entries) < NODES:
+        message = f"{len(value.entries)} nodes are declared"
+        found.add("C006", value.mark, message, f"declare at least two, and {NODES - 1} at most")
+    by_variable: dict[str, Node] = {}
+    for one in filter(None, nodes):
+        first = by_variable.setdefault(one.dsn_env, one)
+        if first is not one and one.dsn_env:
+            message = f"{one.name} has the same DSN variable as {first.name}"
+            found.add("C007", one.mark, message, "give each node a variable of its own")
+    return tuple(filter(None, nodes))
+
+
+def _node(key: ScalarNode, part: YamlNode, number: int, found: Findings) -> Node | None:
+    if not _NODE_NAME.fullmatch(key.text):
+        hint = "use lower-case letters, digits and _, beginning with a letter, 31 characters at most"
+        found.add("C003", key.mark, f"{show(key.text)} cannot be a node's name", hint)
+    elif _is_reserved(key.text):
+        hint = f"choose another, such as {key.text[:28]}_db"
+        found.add("C003", key.mark, f"{show(key.text)} is a word of SQL or of link files", hint)
+    value = shape.mapping(part, key.text, _NODES_EXAMPLE, found)
+    if value is None:
+        return None
+    shape.check_keys(value, _NODE_KEYS, found)
+    engine_node = shape.required(value, "engine", "engine: postgres", found, key.mark)
+    dsn_node = shape.required(value, "dsn", 'dsn: "${CRM_DSN}"', found, key.mark)
+    engine = _engine(engine_node, found) if engine_node else ""
+    variable = _variable(dsn_node, key.text, found) if dsn_node else ""
+    return Node(key.text, engine, variable, number, key.mark)
+
+
+def _is_reserved(name: str) -> bool:
+    if name in WORDS:
+        return True
+    try:
+        tree = sqlglot.parse_one(f"{name}.x", read="postgres", into=exp.Condition)
+    except (SqlglotError, ValueError):
+        return True
+    return not isinstance(tree, exp.Column)
+
+
+def _engine(node: YamlNode, found: Findings) -> str:
+    text = node.text if isinstance(node, ScalarNode) else ""
+    if text not in ENGINES:
+        found.add("C004", node.mark, "this engine is not known", near(text, ENGINES) or f"write {' or '.join(ENGINES)}")
+    return text
+
+
+def _variable(node: YamlNode, name: str, found: Findings) -> str:
+    """The variable's name. What stands there instead is never shown: it may be a password."""
+    text = node.text if isinstance(node, ScalarNode) else ""
+    variable = _VARIABLE.fullmatch(text.strip())
+    if variable is None:
+        hint = f'put it into an environment variable and write dsn: "${{{name.upper()[:31]}_DSN}}"'
+        found.add("C001", node.mark, "the DSN must come from the environment", hint)
+        return ""
+    return variable[1]
+
+
+def _folder(root: MappingNode, path: Path, found: Findings) -> str | None:
+    example = "mappings: mappings/crm_erp"
+    node = shape.required(root, "mappings", example, found)
+    text = shape.scalar(node, "mappings", example, found) if node else None
+    if text is None:
+        return None
+    folder = path.parent / text.text
+    try:
+        exists = folder.is_dir()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        found.add("C008", text.mark, f"the folder {show(text.text)} does not exist", "it is relative to this file")
+        return None
+    return str(folder)
+
+
+def _settings(root: MappingNode, found: Findings) -> Settings:
+    example = "settings: {batch_rows: 20000}"
+    node = root.get("settings")
+    value = shape.mapping(node, "settings", example, found) if node else None
+    if value is None:
+        return Settings()
+    known = [f.name for f in fields(Settings)]
+    shape.check_keys(value, known, found)
+    given: dict[str, int] = {}
+    for key, setting in value.entries:
+        if key.text in known and (number := _number(key.text, setting, found)) is not None:
+            given[key.text] = number
+    return Settings(**given)
+
+
+def _number(key: str, node: YamlNode, found: Findings) -> int | None:
+    bounds = BOUNDS[key]
+    text = node.text.replace("_", "") if isinstance(node, ScalarNode) else ""
+    number = int(text) if re.fullmatch(r"[0-9]{1,12}", text) else None
+    if number is None or not bounds.least <= number <= bounds.most:
+        hint = f"between {bounds.least} and {bounds.most}"
+        found.add("C005", node.mark, f"{key} must be a whole number within its bounds", hint)
+        return None
+    return number

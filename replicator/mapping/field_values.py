@@ -1,0 +1,114 @@
+"""What turns one side's value into the other's without an expression: value lists, lookups, references."""
+
+from __future__ import annotations
+
+from replicator.mapping import shape
+from replicator.mapping.findings import show
+from replicator.mapping.sides import Scope
+from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, YamlNode
+from replicator.model.link import Lookup, Missing, Reference, ValueMap
+
+_TRUTH = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
+_LONG_FORM = frozenset(("map", "default", "back_default"))
+_LOOKUP_KEYS = frozenset(("table", "by", "key", "on", "missing"))
+_VALUES_EXAMPLE = "values: {active: A, dormant: D}"
+_LOOKUP_EXAMPLE = "lookup: {table: erp.country, by: iso2}"
+
+
+def read_values(node: YamlNode, first: str, writes: frozenset[str], scope: Scope) -> ValueMap | None:
+    """`{active: A, dormant: D}`, or `{map: {...}, default: X, back_default: active}`."""
+    value = shape.mapping(node, "values", _VALUES_EXAMPLE, scope.found)
+    if value is None:
+        return None
+    listed: YamlNode = value
+    forward = backward = None
+    if isinstance(value.get("map"), MappingNode):
+        shape.check_keys(value, _LONG_FORM, scope.found)
+        listed = value.get("map") or value
+        forward, backward = _default(value, "default", scope), _default(value, "back_default", scope)
+    pairs = _pairs(listed, scope) if isinstance(listed, MappingNode) else []
+    if isinstance(listed, MappingNode) and not listed.entries:
+        scope.found.add("L207", listed.mark, "the value list is empty", f"for example `{_VALUES_EXAMPLE}`")
+    _check_back(listed, first, writes, scope)
+    _check_defaults(value, first, writes, scope)
+    return ValueMap(tuple(pairs), forward, backward)
+
+
+def _pairs(listed: MappingNode, scope: Scope) -> list[tuple[str, str]]:
+    pairs: dict[str, str] = {}
+    for key, value in listed.entries:
+        left, right = _text(key, scope), _text(value, scope)
+        if left is not None and left in pairs:
+            scope.found.add("L207", key.mark, f"the value {show(left)} is listed twice", "remove one")
+        elif left is not None and right is not None:
+            pairs[left] = right
+    return list(pairs.items())
+
+
+def _text(node: YamlNode, scope: Scope) -> str | None:
+    """A value as the text that the database would give for it."""
+    if not isinstance(node, ScalarNode):
+        shape.wrong_kind(node, "a value", "a single value", _VALUES_EXAMPLE, scope.found)
+        return None
+    if node.is_null:
+        hint = "NULL always goes with NULL; write '' for the empty text"
+        scope.found.add("L207", node.mark, "NULL cannot be listed", hint)
+        return None
+    return node.text if node.style else _TRUTH.get(node.text, node.text)
+
+
+def _default(value: MappingNode, key: str, scope: Scope) -> str | None:
+    node = value.get(key)
+    return None if node is None else _text(node, scope)
+
+
+def _check_back(listed: YamlNode, first: str, writes: frozenset[str], scope: Scope) -> None:
+    if first not in writes or not isinstance(listed, MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in listed.entries:
+        text = value.text if isinstance(value, ScalarNode) else ""
+        if text in seen:
+            hint = f"restrict the field with `to: {scope.other(first)}`, or make the values differ"
+            message = f"{show(text)} stands for two values of {first}, so the way back is undecided ({show(key.text)})"
+            scope.found.add("L206", value.mark, message, hint)
+        seen.add(text)
+
+
+def _check_defaults(value: MappingNode, first: str, writes: frozenset[str], scope: Scope) -> None:
+    if not isinstance(value.get("map"), MappingNode):
+        return
+    for key, target in (("default", scope.other(first)), ("back_default", first)):
+        if key in value and target not in writes:
+            message = f"{key} has no effect: the field is not written on {target}"
+            scope.found.add("L210", value.key(key).mark, message, "remove it")
+
+
+def read_lookup(node: YamlNode, second: str, scope: Scope) -> Lookup | None:
+    """`on` is the node whose column holds the looked-up table's key: the side named second, if not said."""
+    value = shape.mapping(node, "lookup", _LOOKUP_EXAMPLE, scope.found)
+    if value is None:
+        return None
+    shape.check_keys(value, _LOOKUP_KEYS, scope.found)
+    table_node = shape.required(value, "table", _LOOKUP_EXAMPLE, scope.found)
+    by_node = shape.required(value, "by", _LOOKUP_EXAMPLE, scope.found)
+    key_node, on_node = value.get("key"), value.get("on")
+    table = shape.table_name(table_node, scope.found) if table_node else None
+    by = shape.column_name(by_node, "by", scope.found) if by_node else None
+    key = shape.column_name(key_node, "key", scope.found) if key_node else "id"
+    on = shape.one_of(on_node, "on", scope.nodes, scope.found) if on_node else second
+    missing = read_missing(value.get("missing"), scope)
+    if table is None or by is None or key is None or on is None:
+        return None
+    return Lookup(on, table, by, key, missing, value.mark)
+
+
+def read_reference(node: YamlNode, missing: YamlNode | None, scope: Scope) -> Reference | None:
+    text = shape.scalar(node, "link", "link: sales_rep", scope.found)
+    how = read_missing(missing, scope)
+    return Reference(text.text, how, text.mark) if text else None
+
+
+def read_missing(node: YamlNode | None, scope: Scope) -> Missing:
+    text = shape.one_of(node, "missing", ("wait", "null"), scope.found) if node else None
+    return Missing.NULL if text == "null" else Missing.WAIT

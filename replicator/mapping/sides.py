@@ -1,0 +1,191 @@
+"""The outline of a link: its two sides, the directions it flows in, and what is matched, created and deleted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from replicator.mapping import shape
+from replicator.mapping.expressions import Reading, parse_assignments, parse_expression
+from replicator.mapping.findings import Findings, near, show
+from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, YamlNode
+from replicator.model.finding import Mark
+from replicator.model.link import DeleteRule, Expression, Rule, Side
+
+LINK_KEYS = frozenset(("link", "flow", "match", "create", "delete", "rule", "fields"))
+_SIDE_KEYS = frozenset(("table", "key", "where"))
+_FLOW = re.compile(r"([a-z][a-z0-9_]*)\s*(->|<->)\s*([a-z][a-z0-9_]*)")
+_SET = re.compile(r"\s*set\b", re.IGNORECASE)
+_SIDE_EXAMPLE = "crm: {table: crm.account, key: id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The two nodes of a link and its directions: what every part of it is read against."""
+
+    nodes: tuple[str, str]
+    flows: frozenset[tuple[str, str]]
+    found: Findings
+
+    def other(self, node: str) -> str:
+        return self.nodes[1] if self.nodes[0] == node else self.nodes[0]
+
+    def is_target(self, node: str) -> bool:
+        return any(target == node for _, target in self.flows)
+
+    def expression(self, node: YamlNode, key: str, reads: str, clock: bool = False) -> Expression | None:
+        """The expression over the record of `reads` that stands at a key. NULL may be written as YAML's null."""
+        if not isinstance(node, ScalarNode):
+            shape.wrong_kind(node, key, "an SQL expression", f'{key}: "upper({reads}.name)"', self.found)
+            return None
+        return parse_expression(node, Reading(self.nodes, reads, clock), self.found)
+
+    def is_node(self, key: ScalarNode, part: str) -> bool:
+        if key.text in self.nodes:
+            return True
+        hint = near(key.text, self.nodes) or f"write {' or '.join(self.nodes)}"
+        self.found.add("L110", key.mark, f"{part}: {show(key.text)} is not a node of this link", hint)
+        return False
+
+    def is_written(self, key: ScalarNode, part: str) -> bool:
+        """Whether the link writes on the node that a key names; if it does not, that is a finding."""
+        if not self.is_node(key, part):
+            return False
+        if not self.is_target(key.text):
+            hint = f"remove it, or let `flow` reach {key.text}"
+            self.found.add("L111", key.mark, f"{part}: the link never writes on {key.text}", hint)
+            return False
+        return True
+
+
+def side_names(root: MappingNode, declared: Collection[str] | None, found: Findings) -> tuple[str, str] | None:
+    """The two top-level keys that are sides. Without a list of nodes, whatever looks like a side is one."""
+    names: list[str] = []
+    for key, value in root.entries:
+        if key.text in LINK_KEYS:
+            continue
+        looks = isinstance(value, MappingNode) and any(part in value for part in _SIDE_KEYS)
+        if declared is not None and key.text not in declared and looks:
+            hint = near(key.text, declared) or f"declare it, or use {', '.join(declared)}"
+            found.add("L406", key.mark, f"the node {show(key.text)} is not declared", hint)
+        if looks or (declared is not None and key.text in declared):
+            names.append(key.text)
+        else:
+            hint = near(key.text, LINK_KEYS) or "a side is a node's name with {table: ..., key: ...}"
+            found.add("L101", key.mark, f"unknown key {show(key.text)}", hint)
+    if len(names) == 2:
+        return names[0], names[1]
+    has = f"{len(names)}: {', '.join(names)}" if names else "none"
+    found.add("L105", root.mark, f"a link needs two sides, this one has {has}", f"for example `{_SIDE_EXAMPLE}`")
+    return None
+
+
+def read_side(root: MappingNode, node: str, scope: Scope) -> Side | None:
+    key, found = root.key(node), scope.found
+    value = shape.mapping(root.get(node) or key, node, _SIDE_EXAMPLE, found)
+    if value is None:
+        return None
+    shape.check_keys(value, _SIDE_KEYS, found)
+    table_node = shape.required(value, "table", _SIDE_EXAMPLE, found, key.mark)
+    key_node = shape.required(value, "key", _SIDE_EXAMPLE, found, key.mark)
+    where_node = value.get("where")
+    table = shape.table_name(table_node, found) if table_node else None
+    columns = shape.column_names(key_node, "key", found) if key_node else None
+    where = scope.expression(where_node, "where", node) if where_node else None
+    if table is None or columns is None:
+        return None
+    return Side(node, table, columns, where, key.mark)
+
+
+def read_flows(root: MappingNode, nodes: tuple[str, str], found: Findings) -> frozenset[tuple[str, str]]:
+    """The directions; both if `flow` is absent or wrong, so that reading can go on."""
+    both = frozenset(((nodes[0], nodes[1]), (nodes[1], nodes[0])))
+    node = root.get("flow")
+    if node is None:
+        return both
+    text = node.text.strip() if isinstance(node, ScalarNode) else ""
+    parts = _FLOW.fullmatch(text)
+    if parts is None or {parts[1], parts[3]} != set(nodes):
+        hint = f"write `{nodes[0]} -> {nodes[1]}`, `{nodes[1]} -> {nodes[0]}` or `{nodes[0]} <-> {nodes[1]}`"
+        found.add("L108", node.mark, f"the flow {show(text)} is not between the two sides", hint)
+        return both
+    return both if parts[2] == "<->" else frozenset(((parts[1], parts[3]),))
+
+
+def read_match(root: MappingNode, scope: Scope) -> tuple[dict[str, tuple[str, ...]], Mark | None]:
+    node, found = root.get("match"), scope.found
+    if node is None:
+        return {}, None
+    example = f"match: {{{scope.nodes[0]}: vat_number, {scope.nodes[1]}: tax_id}}"
+    value = shape.mapping(node, "match", example, found)
+    if value is None:
+        return {}, None
+    match: dict[str, tuple[str, ...]] = {}
+    complete = True
+    for key, columns_node in value.entries:
+        if scope.is_node(key, "match"):
+            columns = shape.column_names(columns_node, key.text, found)
+            complete &= columns is not None
+            match[key.text] = columns or ()
+    lengths = {len(columns) for columns in match.values()}
+    if complete and (len(match) != 2 or len(lengths) != 1):
+        hint = "name columns on both nodes, as many on one as on the other"
+        found.add("L109", value.mark, "match is not the same on both sides", hint)
+    return match, value.mark
+
+
+def read_create(root: MappingNode, scope: Scope) -> dict[str, Expression]:
+    """Node -> condition; `never` becomes the constant false."""
+    create: dict[str, Expression] = {}
+    node = root.get("create")
+    example = f'create: {{{scope.nodes[1]}: "{scope.nodes[0]}.stage = \'customer\'"}}'
+    value = shape.mapping(node, "create", example, scope.found) if node else None
+    for key, condition in value.entries if value else ():
+        if not scope.is_written(key, "create"):
+            continue
+        if isinstance(condition, ScalarNode) and condition.text.strip() == "never":
+            create[key.text] = Expression("false", condition.mark, None, frozenset())
+        elif expression := scope.expression(condition, f"create at {key.text}", scope.other(key.text)):
+            create[key.text] = expression
+    return create
+
+
+def read_delete(root: MappingNode, scope: Scope, link_mark: Mark) -> dict[str, DeleteRule]:
+    """A rule for every node the link writes on; `delete` where the file says nothing."""
+    rules = {target: DeleteRule(target, "delete", (), link_mark) for _, target in sorted(scope.flows)}
+    node = root.get("delete")
+    example = f'delete: {{{scope.nodes[1]}: "set active = false", {scope.nodes[0]}: ignore}}'
+    value = shape.mapping(node, "delete", example, scope.found) if node else None
+    for key, action in value.entries if value else ():
+        if scope.is_written(key, "delete") and (rule := _delete_rule(key.text, action, scope)):
+            rules[key.text] = rule
+    return rules
+
+
+def _delete_rule(node: str, action: YamlNode, scope: Scope) -> DeleteRule | None:
+    text = action.text.strip() if isinstance(action, ScalarNode) else ""
+    if text == "delete":
+        return DeleteRule(node, "delete", (), action.mark)
+    if text == "ignore":
+        return DeleteRule(node, "ignore", (), action.mark)
+    if not isinstance(action, ScalarNode) or not _SET.match(text):
+        hint = "write delete, ignore, or `set column = expression, ...`"
+        scope.found.add("L112", action.mark, f"delete at {node}: {show(text)} cannot be read", hint)
+        return None
+    assigned = parse_assignments(action, Reading(scope.nodes, node, clock=True), scope.found)
+    columns: set[str] = set()
+    for column, mark, _ in assigned or ():
+        if column in columns:
+            scope.found.add("L114", mark, f"delete at {node} sets {show(column)} twice", "remove one")
+        columns.add(column)
+    return DeleteRule(node, "set", tuple((c, e) for c, _, e in assigned), action.mark) if assigned else None
+
+
+def read_rule(node: YamlNode | None, scope: Scope, default: Rule) -> Rule:
+    if node is None:
+        return default
+    text = shape.one_of(node, "rule", ("latest", *scope.nodes), scope.found)
+    if text is None:
+        return default
+    return Rule("latest", None, node.mark) if text == "latest" else Rule("owner", text, node.mark)

@@ -1,0 +1,132 @@
+"""What the words of an expression alone can tell: too long, a statement, a parameter, a function that is not known.
+
+Each rule reports through `add(code, place, message, hint)`; `refs` are the numbers of the words that
+belong to column references and are therefore names, whatever else they may look like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from replicator.mapping import sql_words as sql
+from replicator.mapping.findings import near, show
+from replicator.mapping.sql_tokens import Word
+
+Add = Callable[[str, int, str, str], None]
+
+WORDS_LIMIT, DEPTH_LIMIT = 2_000, 50
+ONE_RECORD = "an expression sees one record"
+
+
+def too_large(found: list[Word], add: Add) -> bool:
+    depth = deepest = 0
+    for word in found:
+        depth += (word.raw in "([" or word.lower == "case") - (word.raw in ")]" or word.lower == "end")
+        deepest = max(depth, deepest)
+    if len(found) <= WORDS_LIMIT and deepest <= DEPTH_LIMIT:
+        return False
+    add("L314", 0, "the expression is too long or too deep", "compute it in a generated column or view")
+    return True
+
+
+def forbidden(found: list[Word], refs: set[int], add: Add) -> bool:
+    """Whether there are words after which it makes no sense to read on."""
+    hits = 0
+    for number, word in enumerate(found):
+        if number in refs:
+            continue
+        hits += 1
+        if word.raw == ";":
+            add("L302", word.start, "one expression is expected, and `;` ends it", "remove the `;`")
+        elif _is_parameter(found, number):
+            add("L305", word.start, f"nothing fills the parameter {show(word.raw)}", "write the value itself")
+        elif word.lower in sql.STATEMENTS and not _in_type(found, number):
+            hint = "use a `lookup` or `link` field to read another table"
+            add("L303", word.start, f"{word.raw.upper()} begins a statement or subquery", hint)
+        elif word.lower in sql.MANY_ROWS_SYNTAX:
+            add("L304", word.start, f"{word.raw.upper()} needs many rows", ONE_RECORD)
+        else:
+            hits -= 1
+    return hits > 0
+
+
+def _is_parameter(found: list[Word], number: int) -> bool:
+    word = found[number]
+    if word.raw in ("$", "@"):
+        return True
+    before = found[number - 1].raw if number else "("
+    return word.raw in ("?", "%", ":") and (before in ("(", ",") or before[0] in sql.SYMBOLS)
+
+
+def _in_type(found: list[Word], number: int) -> bool:
+    """`with` in `timestamp with time zone`."""
+    return found[number].lower == "with" and number + 1 < len(found) and found[number + 1].lower == "time"
+
+
+def functions(found: list[Word], refs: set[int], add: Add) -> None:
+    for number, word in enumerate(found):
+        if number in refs or word.name is None:
+            continue
+        before = found[number - 1].raw if number else ""
+        called = number + 1 < len(found) and found[number + 1].raw == "("
+        if called and before == ".":
+            hint = "only PostgreSQL's own functions are known, written without a schema"
+            add("L306", word.start, f"the function {show(word.name)} has a schema", hint)
+        elif called and not _is_cast(found, number):
+            _function(word, add)
+        elif word.lower in sql.NOT_PURE_WORDS:
+            _not_pure(word.raw, word.start, add)
+
+
+def _function(word: Word, add: Add) -> None:
+    last = word.lower.split()[-1] if word.lower else ""
+    name = last or str(word.name)
+    if last in sql.FUNCTIONS or last in sql.BEFORE_PARENTHESIS:
+        return
+    if name in sql.MANY_ROWS:
+        add("L304", word.start, f"{name}() needs or gives many rows", ONE_RECORD)
+    elif name in sql.NOT_PURE or name.startswith(sql.NOT_PURE_PREFIXES):
+        _not_pure(f"{name}()", word.start, add)
+    elif name in sql.FUNCTIONS:
+        add("L306", word.start, f"the function name {show(word.raw)} is in quotes", "write it without quotes")
+    else:
+        hint = near(name, sql.FUNCTIONS) or "write the expression out with PostgreSQL's own functions"
+        add("L306", word.start, f"the function {show(name)} is not known", hint)
+
+
+def _not_pure(name: str, place: int, add: Add) -> None:
+    message = f"{name} is not allowed: two calls may differ, or it reaches the server"
+    add("L307", place, message, "use a default in the database, or a lookup")
+
+
+def _is_cast(found: list[Word], number: int) -> bool:
+    return number > 0 and (found[number - 1].raw == "::" or found[number - 1].lower == "as")
+
+
+def types(found: list[Word], refs: set[int], add: Add) -> None:
+    """Types are judged only where the expression could be parsed: `as` might be anything before."""
+    for number, word in enumerate(found):
+        if _is_cast(found, number) and (number in refs or word.lower.split(" ")[0] not in sql.TYPES):
+            dotted = number in refs
+            name = word.raw + "." + found[number + 2].raw if dotted else word.raw
+            hint = "" if dotted else near(name, sql.TYPES)
+            hint = hint or "leave the cast off: the value is cast to the column's type anyway"
+            add("L312", word.start, f"the type {show(name)} is not allowed in a cast", hint)
+
+
+def clock(found: list[Word], refs: set[int], add: Add) -> None:
+    for number, word in enumerate(found):
+        if number in refs or word.lower not in sql.CLOCK:
+            continue
+        if word.lower != "age" or _one_argument(found[number + 1 :]):
+            message = f"{word.raw} reads the clock, so the value changes without any record changing"
+            add("L313", word.start, message, "use it in `initial` or `delete`, or copy a date column")
+
+
+def _one_argument(rest: list[Word]) -> bool:
+    depth = 0
+    for word in rest:
+        depth += (word.raw in "([") - (word.raw in ")]")
+        if depth == 0 or (depth == 1 and word.raw == ","):
+            return depth == 0
+    return True

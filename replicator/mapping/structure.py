@@ -1,0 +1,266 @@
+"""Links against the tables they name: what a database would refuse, lose or find twice.
+
+Works on what was read of the tables, not on a database. Every rule is a small function over one
+link, listed in RULES; a rule is silent about tables and columns that do not exist, which have
+rules of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from replicator.mapping.codes import finding
+from replicator.mapping.findings import Findings, near
+from replicator.mapping.types import loss, mismatch
+from replicator.model.finding import Finding, Mark
+from replicator.model.link import Expression, Field, Link, Missing
+from replicator.model.table import Column, Table, TableName
+
+Tables = Mapping[tuple[str, TableName], Table | None]
+
+
+def check_structure(links: Sequence[Link], tables: Tables) -> list[Finding]:
+    """Every finding of every rule. A table that is None does not exist; one that is not a key is not looked at."""
+    found = Findings()
+    by_name = {link.name: link for link in links}
+    for link in links:
+        for rule in RULES:
+            found.extend(rule(Checked(link, by_name, tables)))
+    return found.in_order()
+
+
+def tables_needed(links: Sequence[Link]) -> list[tuple[str, TableName]]:
+    """What `check_structure` wants to know of: the tables of all sides and lookups, each once."""
+    needed = {(side.node, side.table) for link in links for side in link.sides}
+    needed |= {(f.lookup.node, f.lookup.table) for link in links for f in link.fields if f.lookup}
+    return sorted(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnUse:
+    """A column that a link names, and where it does."""
+
+    node: str
+    table: TableName
+    column: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A field's value on its way to `target`: the text of `source` is read as the type of `column`."""
+
+    field: Field
+    target: str
+    source: Column
+    column: Column
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A link with the tables it stands on."""
+
+    link: Link
+    links: Mapping[str, Link]
+    tables: Tables
+
+    def table(self, node: str) -> Table | None:
+        return self.tables.get((node, self.link.side(node).table))
+
+    def column(self, node: str, name: str) -> Column | None:
+        return self.column_of(node, self.link.side(node).table, name)
+
+    def column_of(self, node: str, table_name: TableName, name: str) -> Column | None:
+        table = self.tables.get((node, table_name))
+        return table.by_name.get(name) if table else None
+
+    def place(self, node: str, name: str) -> str:
+        return f"{node}: {self.link.side(node).table}.{name}"
+
+    def uses(self) -> Iterator[ColumnUse]:
+        """Every column the link names."""
+        link = self.link
+        for side in link.sides:
+            named = [(name, side.mark) for name in side.key]
+            named += [(name, link.match_mark or side.mark) for name in link.match.get(side.node, ())]
+            rule = link.delete.get(side.node)
+            named += [(name, value.mark) for name, value in (rule.assignments if rule else ())]
+            named += [(f.columns[side.node], f.mark) for f in link.fields if side.node in f.columns]
+            named += [(name, e.mark) for e in self.expressions() if e.node == side.node for name in sorted(e.reads)]
+            for name, mark in named:
+                yield ColumnUse(side.node, side.table, name, mark)
+        for field in link.fields:
+            if look := field.lookup:
+                yield ColumnUse(look.node, look.table, look.by, look.mark)
+                yield ColumnUse(look.node, look.table, look.key, look.mark)
+
+    def expressions(self) -> Iterator[Expression]:
+        link = self.link
+        yield from (side.where for side in link.sides if side.where)
+        yield from link.create.values()
+        for rule in link.delete.values():
+            yield from (value for _, value in rule.assignments)
+        for field in link.fields:
+            yield from (*field.convert.values(), *field.initial.values())
+
+    def creates_on(self, node: str) -> bool:
+        """Whether the link may create records there."""
+        condition = self.link.create.get(node)
+        flows = any(target == node for _, target in self.link.flows)
+        return flows and (condition is None or condition.text != "false")
+
+    def source_of(self, field: Field, target: str) -> Column | None:
+        """The column whose text is written at `target`, unless an expression or a value list makes the text."""
+        if field.convert or field.values or len(field.columns) < 2:
+            return None
+        if field.lookup:
+            name = field.lookup.key if field.lookup.node == target else field.lookup.by
+            return self.column_of(field.lookup.node, field.lookup.table, name)
+        if field.reference:
+            referenced = self.links.get(field.reference.link)
+            if referenced is None or target not in {s.node for s in referenced.sides}:
+                return None
+            side = referenced.side(target)
+            return self.column_of(target, side.table, side.key[0])
+        source = self.link.other(target).node
+        return self.column(source, field.columns[source])
+
+    def copies(self) -> Iterator[Copy]:
+        for field in self.link.fields:
+            for target in sorted(field.writes):
+                source, column = self.source_of(field, target), self.column(target, field.columns[target])
+                if source and column:
+                    yield Copy(field, target, source, column)
+
+
+def missing_tables(checked: Checked) -> Iterator[Finding]:
+    link = checked.link
+    named = [(side.node, side.table, side.mark) for side in link.sides]
+    named += [(f.lookup.node, f.lookup.table, f.lookup.mark) for f in link.fields if f.lookup]
+    for node, name, mark in named:
+        if checked.tables.get((node, name), ...) is None:
+            others = [str(t) for n, t in checked.tables if n == node and checked.tables[n, t]]
+            hint = near(str(name), others) or "check the name, and that the replicator's user may use its schema"
+            yield finding("L501", mark, f"{node} has no table {name}", hint)
+
+
+def missing_columns(checked: Checked) -> Iterator[Finding]:
+    for use in checked.uses():
+        table = checked.tables.get((use.node, use.table))
+        if table is not None and use.column not in table.by_name:
+            hint = near(use.column, table.by_name) or f"it has {', '.join(list(table.by_name)[:8])}"
+            yield finding("L502", use.mark, f"{use.node}: {use.table} has no column {use.column}", hint)
+
+
+def keys_not_unique(checked: Checked) -> Iterator[Finding]:
+    for side in checked.link.sides:
+        table = checked.table(side.node)
+        if table and not table.is_unique(side.key) and all(name in table.by_name for name in side.key):
+            hint = f"its primary key is {', '.join(table.primary_key)}" if table.primary_key else "add a unique index"
+            message = f"{side.node}: {', '.join(side.key)} is not unique in {side.table}"
+            yield finding("L503", side.mark, message, hint)
+
+
+def generated_columns_written(checked: Checked) -> Iterator[Finding]:
+    for side in checked.link.sides:
+        rule = checked.link.delete.get(side.node)
+        written = [(name, value.mark) for name, value in (rule.assignments if rule else ())]
+        for field in checked.link.fields:
+            if side.node in field.writes or side.node in field.initial:
+                written.append((field.columns[side.node], field.mark))
+        for name, mark in written:
+            column = checked.column(side.node, name)
+            if column and (column.generated or column.identity_always):
+                message = f"{checked.place(side.node, name)} is generated always and cannot be written"
+                yield finding("L504", mark, message, f"write the field with `to: {checked.link.other(side.node).node}`")
+
+
+def required_columns_unfilled(checked: Checked) -> Iterator[Finding]:
+    for side in checked.link.sides:
+        table = checked.table(side.node)
+        if table is None or not checked.creates_on(side.node):
+            continue
+        fields = [f for f in checked.link.fields if side.node in f.writes or side.node in f.initial]
+        filled = {field.columns[side.node] for field in fields}
+        for column in table.columns:
+            given = column.default is not None or column.identity or column.identity_always or column.generated
+            if column.not_null and not given and column.name not in filled:
+                code = "L506" if table.has_triggers else "L505"
+                message = f"{checked.place(side.node, column.name)} is NOT NULL without default, and no field fills it"
+                hint = f"add a field with `from`, `value` or `initial`, or `create: {{{side.node}: never}}`"
+                yield finding(code, side.mark, message, hint)
+
+
+def lossy_copies(checked: Checked) -> Iterator[Finding]:
+    for copy in checked.copies():
+        if what := loss(copy.source, copy.column):
+            yield _copy_finding("L507", checked, copy, what)
+
+
+def unlike_copies(checked: Checked) -> Iterator[Finding]:
+    for copy in checked.copies():
+        if what := mismatch(copy.source, copy.column):
+            yield _copy_finding("L508", checked, copy, what)
+
+
+def _copy_finding(code: str, checked: Checked, copy: Copy, what: str) -> Finding:
+    place = checked.place(copy.target, copy.column.name)
+    message = f"{copy.source.name} {copy.source.type} goes into {place} {copy.column.type}: {what}"
+    return finding(code, copy.field.mark, message, "say with `convert` what is meant, or change the column")
+
+
+def lookups_not_unique(checked: Checked) -> Iterator[Finding]:
+    for field in checked.link.fields:
+        look = field.lookup
+        table = checked.tables.get((look.node, look.table)) if look else None
+        for name in dict.fromkeys((look.by, look.key)) if look and table else ():
+            if look and table and name in table.by_name and not table.is_unique((name,)):
+                message = f"{look.node}: {name} is not unique in {look.table}, so a lookup could find several rows"
+                yield finding("L509", look.mark, message, f"add a unique index on {look.table} ({name})")
+
+
+def matches_not_unique(checked: Checked) -> Iterator[Finding]:
+    link = checked.link
+    for side in link.sides:
+        columns, table = link.match.get(side.node, ()), checked.table(side.node)
+        if columns and table and not table.is_unique(columns) and all(name in table.by_name for name in columns):
+            message = f"{side.node}: {', '.join(columns)} is not unique in {side.table}; several records could match"
+            hint = "add a unique index, or match on more columns"
+            yield finding("L510", link.match_mark or side.mark, message, hint)
+
+
+def null_into_not_null(checked: Checked) -> Iterator[Finding]:
+    for field in checked.link.fields:
+        for target in sorted(field.writes):
+            column = checked.column(target, field.columns[target])
+            if column and column.not_null and (why := _may_be_null(checked, field, target)):
+                message = f"{checked.place(target, column.name)} is NOT NULL, but {why}"
+                yield finding("L511", field.mark, message, "use `convert` with coalesce(), or make the source NOT NULL")
+
+
+def _may_be_null(checked: Checked, field: Field, target: str) -> str:
+    if target in field.convert:
+        return ""
+    source = checked.link.other(target)
+    how = field.lookup.missing if field.lookup else field.reference.missing if field.reference else Missing.WAIT
+    if how is Missing.NULL:
+        return "what is not found becomes NULL"
+    name = field.columns[source.node]
+    column = checked.column(source.node, name)
+    asked = source.where is not None and name in source.where.reads  # the condition may rule NULL out
+    return f"{checked.place(source.node, name)} may be NULL" if column and not column.not_null and not asked else ""
+
+
+RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
+    missing_tables,
+    missing_columns,
+    keys_not_unique,
+    generated_columns_written,
+    required_columns_unfilled,
+    lossy_copies,
+    unlike_copies,
+    lookups_not_unique,
+    matches_not_unique,
+    null_into_not_null,
+)

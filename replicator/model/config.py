@@ -1,0 +1,50 @@
+"""`replicator.yaml` after checking: the nodes, where their DSNs come from, and the links between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from replicator.model.finding import Mark
+from replicator.model.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A database taking part. `number` (from 1, by place in the file) breaks ties between equal times.
+
+    The DSN itself is never kept in a model: `dsn_env` names the environment variable.
+    """
+
+    name: str
+    engine: str
+    dsn_env: str
+    number: int
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Limits with their defaults; every one may be set under `settings:`.
+
+    batch_rows            changes staged at once
+    lock_timeout_ms       how long an apply waits for a row a user holds, before it steps aside
+    clock_limit_ms        distance of the servers' clocks that becomes a finding
+    retention_days        how long conflicts and tombstones are kept
+    """
+
+    batch_rows: int = 20_000
+    lock_timeout_ms: int = 2_000
+    clock_limit_ms: int = 1_000
+    retention_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    path: str
+    nodes: tuple[Node, ...]
+    mappings: str
+    settings: Settings
+    links: tuple[Link, ...]
+
+    def node(self, name: str) -> Node:
+        return next(n for n in self.nodes if n.name == name)

@@ -1,0 +1,161 @@
+"""A link as its YAML declares it, after checking: the one statement of a correspondence.
+
+mapping/ builds these from files, program/ compiles them; nobody changes one.
+Every part keeps the place in the file it came from, so that any later message can name it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from replicator.model.finding import Mark
+from replicator.model.table import TableName
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """An SQL expression over the columns of one node's record, written `node.column`.
+
+    `text` is as written; `mark` is where its first character stands.
+    `reads` names the columns it reads, all of node `node` (None if it reads none).
+    """
+
+    text: str
+    mark: Mark
+    node: str | None
+    reads: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A link's end on one node. `where` says which rows take part (None: all)."""
+
+    node: str
+    table: TableName
+    key: tuple[str, ...]
+    where: Expression | None
+    mark: Mark
+
+
+class Missing(Enum):
+    """What becomes of a record whose reference or lookup finds nothing."""
+
+    WAIT = "wait"  # the record is parked until what it refers to exists
+    NULL = "null"  # the field is written as NULL
+
+
+@dataclass(frozen=True, slots=True)
+class ValueMap:
+    """Pairs of (value on the field's first-named side, value on the other), as text.
+
+    `forward_default` / `backward_default` stand for values that are not listed (None: such a record is parked).
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    forward_default: str | None = None
+    backward_default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The field's column on `node` holds `key` of `table`; the other side holds the natural key `by`."""
+
+    node: str
+    table: TableName
+    by: str
+    key: str
+    missing: Missing
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Both columns hold the key of a record of another link (or of this one)."""
+
+    link: str
+    missing: Missing
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who wins when both sides write a field.
+
+    `latest`: the newer edit of that field. `owner`: the node named in `owner`; an edit elsewhere is put back.
+    """
+
+    kind: Literal["latest", "owner"]
+    owner: str | None
+    mark: Mark
+
+    def __str__(self) -> str:
+        return self.kind if self.owner is None else f"owner {self.owner}"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One correspondence of values.
+
+    columns      node -> column name; one entry for a field that only one side has
+    writes       nodes on which the replicator writes this field (a subset of `columns`)
+    convert      node -> expression over the *other* node's record, giving the value written on `node`
+    initial      node -> expression over the other node's record, used when a record is created on `node`, and only then
+    values, lookup, reference   at most one of the three, for a field that both sides have
+    A field with none of these is a plain copy. `name` identifies it in state, logs and messages.
+    """
+
+    name: str
+    columns: dict[str, str]
+    writes: frozenset[str]
+    rule: Rule
+    convert: dict[str, Expression]
+    initial: dict[str, Expression]
+    values: ValueMap | None
+    lookup: Lookup | None
+    reference: Reference | None
+    first: str  # the node named first: ValueMap pairs read from it to the other
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRule:
+    """What a delete on the other side does on `node`: delete the row, ignore it, or set columns.
+
+    `assignments` for kind `set`: (column, SQL expression without column references or over the row's own columns).
+    """
+
+    node: str
+    kind: Literal["delete", "ignore", "set"]
+    assignments: tuple[tuple[str, Expression], ...]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`sides` in the order of the file. `match`: node -> columns that identify a record both sides may have already.
+    `create`: node -> condition over the other node's record under which a record may be created on `node`.
+    `flows`: the directions that exist, as (source node, target node).
+    """
+
+    name: str
+    sides: tuple[Side, Side]
+    flows: frozenset[tuple[str, str]]
+    match: dict[str, tuple[str, ...]]
+    create: dict[str, Expression]
+    delete: dict[str, DeleteRule]
+    rule: Rule
+    fields: tuple[Field, ...]
+    mark: Mark
+    match_mark: Mark | None = None
+
+    def side(self, node: str) -> Side:
+        return self.sides[0] if self.sides[0].node == node else self.sides[1]
+
+    def other(self, node: str) -> Side:
+        return self.sides[1] if self.sides[0].node == node else self.sides[0]
+
+    @property
+    def two_way(self) -> bool:
+        return len(self.flows) == 2

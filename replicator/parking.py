@@ -1,0 +1,74 @@
+"""What is parked for a flow, in memory: so that later changes of the same record, and records that refer to it,
+keep their place behind it. The state table is the truth; this follows it after every commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from replicator.capture.batch import Key, RowChange
+from replicator.ports.state import Parked
+
+Wait = tuple[str, str]  # link, raw key of the record that is missing
+
+
+@dataclass(slots=True)
+class Parking:
+    """`retry`: ids to be tried in the next batch."""
+
+    retry: set[int] = field(default_factory=set)
+    _by_key: dict[tuple[str, Key], int] = field(default_factory=dict)
+    _keys: dict[int, tuple[str, Key]] = field(default_factory=dict)
+    _waits: dict[Wait, set[int]] = field(default_factory=dict)
+    _wait_of: dict[int, Wait] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def load(self, rows: Iterable[tuple[int, str, list[str], Wait | None]]) -> None:
+        self._by_key.clear()
+        self._keys.clear()
+        self._waits.clear()
+        self._wait_of.clear()
+        for number, link, key, wait in rows:
+            self._add(number, link, key, wait)
+
+    def behind(self, changes: Mapping[str, Sequence[RowChange]]) -> set[int]:
+        """Ids of parked changes of records that have changed again."""
+        if not self._by_key:
+            return set()
+        found = (self._by_key.get((link, row.first_key)) for link, rows in changes.items() for row in rows)
+        return {number for number in found if number is not None}
+
+    def waiting_for(self, made: Iterable[Wait]) -> set[int]:
+        """Ids of changes that wait for any of these records."""
+        if not self._waits:
+            return set()
+        return {number for wait in made for number in self._waits.get(wait, ())}
+
+    def settle(self, unparked: Iterable[int], parked: Iterable[Parked]) -> None:
+        """The transaction that did this has committed."""
+        for number in unparked:
+            self._drop(number)
+        for row in parked:
+            self._drop(row.id)
+            self._add(row.id, row.link, row.key, row.waits)
+
+    def _add(self, number: int, link: str, key: Sequence[str], wait: Wait | None) -> None:
+        place = (link, tuple(part.encode() for part in key))
+        self._by_key[place] = number
+        self._keys[number] = place
+        if wait is not None:
+            self._waits.setdefault(wait, set()).add(number)
+            self._wait_of[number] = wait
+
+    def _drop(self, number: int) -> None:
+        self.retry.discard(number)
+        place = self._keys.pop(number, None)
+        if place is not None:
+            self._by_key.pop(place, None)
+        wait = self._wait_of.pop(number, None)
+        if wait is not None:
+            self._waits[wait].discard(number)
+            if not self._waits[wait]:
+                del self._waits[wait]

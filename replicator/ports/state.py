@@ -1,0 +1,71 @@
+"""What a flow keeps on its target, in the writer's session and so in its transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a flow has come: source position, its stamp, mirrored pairs, returned values; and which source it was."""
+
+    lsn: int
+    stamp: int
+    mirrored: int
+    returned: int
+    slot: str
+    source_system: str
+    timeline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A change set aside. `key`: the record's key on the source; `waits`: (link, raw key) whose pair would wake it."""
+
+    link: str
+    key: list[str]
+    reason: str
+    sqlstate: str | None
+    message: str
+    waits: tuple[str, str] | None
+    payload: dict[str, Any]
+    id: int = 0
+
+
+class FlowState(Protocol):
+    def checkpoint(self) -> Checkpoint: ...
+
+    def advance(self, lsn: int | None, stamp: int, returned: int) -> tuple[int, int]:
+        """Moves the checkpoint (never back). Gives the target's position and clock (microseconds since 2000), now:
+        the position lies behind every change of a row that was written before."""
+
+    def mirrored(self, seq: int) -> None: ...
+
+    def park(self, rows: Sequence[Parked]) -> list[int]:
+        """Sets aside, replacing what was parked for the same record. Gives the ids, in order."""
+
+    def unpark(self, ids: Sequence[int]) -> None: ...
+
+    def parked(self, ids: Sequence[int]) -> list[Parked]: ...
+
+    def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None]]:
+        """(id, link, key, what it waits for) of everything parked for this flow."""
+
+    def retries(self) -> list[int]:
+        """Ids that a person asked to be tried again; asking is taken back."""
+
+    def send_back(self, flow: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[int]:
+        """Puts (link, payload) into the outbox for the flow that leads back."""
+
+    def outbox(self, flow: str, after: int) -> list[tuple[int, str, dict[str, Any]]]: ...
+
+    def clear_outbox(self, flow: str, upto: int) -> None: ...
+
+    def step_clock(self, lsn: int, stamp: int) -> None: ...
+
+    def clock_steps(self, after: int) -> list[tuple[int, int]]: ...
+
+    def tidy(self, keep_days: int, steps_before: int) -> None:
+        """Retention: conflicts and tombstones older than that, clock steps that no unread change can need."""

@@ -1,0 +1,31 @@
+"""The reading end of a flow."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from replicator.capture.batch import Batch
+
+
+class Stream(Protocol):
+    """Whole transactions of one source, from the checkpoint on."""
+
+    @property
+    def position(self) -> int:
+        """Everything up to here has been handed out, or concerned no link. Rises only."""
+
+    def read(self, limit: int) -> Batch | None:
+        """What is there now: up to about `limit` rows, ending between transactions; None if nothing is.
+
+        Never blocks longer than it takes to fill a batch that the source is known to be sending.
+        A transaction larger than the limits comes in several batches, all but its last with `complete` false.
+        Raises NodeUnavailable when the connection breaks.
+        """
+
+    def confirm(self, upto: int) -> None:
+        """Changes up to `upto` are durable on the target: the source may forget them. May be repeated."""
+
+    def fileno(self) -> int:
+        """Readable when there may be something to read."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,34 @@
+"""The writing end of a flow: one session on a node, used for everything that is written there for one other node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from replicator.capture.messages import Value
+
+
+class Writer(Protocol):
+    """Statements run inside the transaction opened by `begin`, outside of one each is its own.
+
+    Errors: NodeUnavailable when the session is lost (the transaction with it), else the
+    engine's WriteFailed with `kind`. After WriteFailed the transaction (or the savepoint)
+    must be rolled back.
+    """
+
+    def begin(self) -> None: ...
+
+    def commit(self) -> None:
+        """Returns when the transaction is durable."""
+
+    def rollback(self) -> None: ...
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """The number of rows it touched."""
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+
+    def load(self, sql: str, rows: Iterable[Sequence[Value | str | int]]) -> None:
+        """Bulk-loads rows of raw text values; str and int are written as they print. May not be repeated."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,43 @@
+"""Compiles every link for one flow, in the order in which a batch must run them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from replicator.model.link import Link
+from replicator.program.direct import compile_direct
+from replicator.program.layout import Layout
+from replicator.program.paired import compile_paired
+from replicator.program.program import Program
+from replicator.program.projection import Tables
+
+
+def compile_flow(links: Sequence[Link], tables: Tables, source: str, target: str) -> tuple[Program, ...]:
+    """The programs of the flow source -> target, a link after every link it refers to."""
+    by_name = {link.name: link for link in links}
+    programs = []
+    for link in in_order(links):
+        if (source, target) in link.flows:
+            layout = Layout(link, by_name, tables, source, target)
+            programs.append(compile_direct(layout) if layout.direct else compile_paired(layout))
+    return tuple(programs)
+
+
+def in_order(links: Sequence[Link]) -> list[Link]:
+    """Links sorted so that what is referred to comes first; a cycle keeps the order of the files where it closes."""
+    by_name = {link.name: link for link in links}
+    ordered: dict[str, Link] = {}
+    visiting: set[str] = set()
+
+    def visit(link: Link) -> None:
+        if link.name in ordered or link.name in visiting:
+            return
+        visiting.add(link.name)
+        for field in link.fields:
+            if field.reference is not None and field.reference.link in by_name:
+                visit(by_name[field.reference.link])
+        ordered[link.name] = link
+
+    for link in links:
+        visit(link)
+    return list(ordered.values())

@@ -1,0 +1,211 @@
+"""The facts about one link in one direction that every statement builder needs, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from replicator.capture.feed import Feed
+from replicator.mapping.expressions import to_sql
+from replicator.model.link import Expression, Field, Link, Side
+from replicator.model.table import Column, Table
+from replicator.program import names
+from replicator.program.projection import Enrichment, Projected, Tables, enrichments, project, staged
+from replicator.program.sql import bits, declared, differs, mask_of, quote
+
+
+def is_plain(field: Field) -> bool:
+    return not (field.convert or field.values or field.lookup or field.reference) and len(field.columns) == 2
+
+
+def is_written(field: Field, source: str, target: str) -> bool:
+    """Whether a change on `source` is written on `target` (an owner's field is not, on the owner's side)."""
+    return target in field.writes and not is_owned(field, source, target)
+
+
+def is_owned(field: Field, source: str, target: str) -> bool:
+    """Whether `target` owns the field, so that an edit on `source` is put back."""
+    return field.rule.owner == target and {source, target} <= field.writes
+
+
+@dataclass(frozen=True)
+class Layout:
+    link: Link
+    links: Mapping[str, Link]
+    tables: Tables
+    source: str
+    target: str
+
+    @property
+    def source_side(self) -> Side:
+        return self.link.side(self.source)
+
+    @property
+    def target_side(self) -> Side:
+        return self.link.side(self.target)
+
+    @cached_property
+    def source_table(self) -> Table:
+        return self.tables[self.source, self.source_side.table]
+
+    @cached_property
+    def target_table(self) -> Table:
+        return self.tables[self.target, self.target_side.table]
+
+    @property
+    def width(self) -> int:
+        return len(self.link.fields)
+
+    def mask(self, numbers: set[int]) -> str:
+        return bits(mask_of(numbers), self.width)
+
+    @property
+    def none(self) -> str:
+        return bits(0, self.width)
+
+    @cached_property
+    def written(self) -> tuple[int, ...]:
+        return tuple(i for i, f in enumerate(self.link.fields) if is_written(f, self.source, self.target))
+
+    @cached_property
+    def owned(self) -> tuple[int, ...]:
+        """Fields the target owns: the source's edits of them are put back."""
+        return tuple(i for i, f in enumerate(self.link.fields) if is_owned(f, self.source, self.target))
+
+    @cached_property
+    def tracked(self) -> tuple[int, ...]:
+        """Fields that both sides may write, the newer edit winning: these pay for a ledger."""
+        if not self.link.two_way:
+            return ()
+        both = {self.source, self.target}
+        return tuple(i for i, f in enumerate(self.link.fields) if both <= f.writes and f.rule.kind == "latest")
+
+    @cached_property
+    def returning_on_create(self) -> tuple[int, ...]:
+        """Fields whose value the target makes when a record is created there, and which the source wants."""
+        if not self.link.two_way:
+            return ()
+        return tuple(
+            i
+            for i, f in enumerate(self.link.fields)
+            if self.source in f.writes and (i not in self.written or self.target in f.initial)
+        )
+
+    @cached_property
+    def returning_after_triggers(self) -> tuple[int, ...]:
+        if not self.link.two_way or not self.target_table.has_triggers:
+            return ()
+        return tuple(i for i in self.written if self.source in self.link.fields[i].writes)
+
+    def target_column(self, number: int) -> Column:
+        return self.target_table.column(self.link.fields[number].columns[self.target])
+
+    @cached_property
+    def direct(self) -> bool:
+        """Whether the target's key is a plain copy of the source's, one way: no crosswalk is needed."""
+        if self.link.two_way:
+            return False
+        copies = {f.columns[self.source]: f.columns[self.target] for f in self.link.fields if is_plain(f) and self.target in f.writes}
+        return tuple(copies.get(k) for k in self.source_side.key) == self.target_side.key
+
+    @cached_property
+    def feed(self) -> Feed:
+        columns: dict[str, int] = {}
+
+        def place(name: str) -> int:
+            return columns.setdefault(name, len(columns))
+
+        for key in self.source_side.key:
+            place(key)
+        reads = [frozenset(place(c) for c in sorted(self._reads(f))) for f in self.link.fields]
+        conditions = (self.source_side.where, self.link.create.get(self.target))
+        for condition in conditions:
+            for column in sorted(condition.reads) if condition else ():
+                place(column)
+        for field in self.link.fields:
+            initial = field.initial.get(self.target)
+            for column in sorted(initial.reads) if initial else ():
+                place(column)
+        for column in self.link.match.get(self.source, ()):
+            place(column)
+        side = self.source_side
+        return Feed(self.link.name, side.table, tuple(columns), len(side.key), tuple(reads), self.link.two_way)
+
+    def _reads(self, field: Field) -> frozenset[str]:
+        if self.target in field.convert:
+            return field.convert[self.target].reads
+        wanted = self.target in field.writes
+        return frozenset({field.columns[self.source]}) if wanted and self.source in field.columns else frozenset()
+
+    @cached_property
+    def projected(self) -> dict[int, Projected]:
+        """Field number -> its value, for the fields that are written, or compared to be put back."""
+        nodes = (self.source, self.target)
+        found = {}
+        for i in (*self.written, *self.owned):
+            field = self.link.fields[i]
+            found[i] = project(self.links, self.tables, i, field, self.source_table, self.target_table, nodes)
+        return found
+
+    @cached_property
+    def enrichments(self) -> tuple[Enrichment, ...]:
+        positions = {name: place for place, name in enumerate(self.feed.columns)}
+        used = {*self.written, *self.owned}
+        return tuple(e for e in enrichments(self.link, self.source_table, self.source, positions) if e.field in used)
+
+    def condition(self, expression: Expression | None) -> str | None:
+        return None if expression is None else f"COALESCE(({to_sql(expression, staged)}), false)"
+
+    @property
+    def inside(self) -> str | None:
+        """Over `s`: whether the source's row takes part."""
+        return self.condition(self.source_side.where)
+
+    @property
+    def may_create(self) -> str | None:
+        return self.condition(self.link.create.get(self.target))
+
+    @property
+    def target_inside(self) -> str | None:
+        """Over `t`: whether a row of the target takes part."""
+        where = self.target_side.where
+        return None if where is None else f"COALESCE(({to_sql(where, lambda c: 't.' + quote(c))}), false)"
+
+    @property
+    def source_keys(self) -> tuple[str, ...]:
+        return names.pair_columns(self.link, self.source)
+
+    @property
+    def target_keys(self) -> tuple[str, ...]:
+        return names.pair_columns(self.link, self.target)
+
+    def key_columns(self, node: str) -> list[Column]:
+        side = self.link.side(node)
+        return [self.tables[node, side.table].column(k) for k in side.key]
+
+    def temporary(self, what: str) -> str:
+        """A session table of this link and direction."""
+        return quote(names.fitted(f"{what}_{self.link.name}_{self.source}_{self.target}"))
+
+    def differing(self, left: str, number: int, right: str) -> str:
+        column = self.target_column(number)
+        return differs(column, f"{left}.{quote(column.name)}", right)
+
+    @cached_property
+    def created_columns(self) -> list[tuple[str, str]]:
+        """(target column, SQL over `w`) of what a new record is made of, apart from a minted key."""
+        columns = []
+        for i, field in enumerate(self.link.fields):
+            column = field.columns.get(self.target)
+            if column is None:
+                continue
+            if self.target in field.initial:
+                columns.append((column, f"w.i_{i}"))
+            elif i in self.written:
+                columns.append((column, f"w.v_{i}"))
+        return columns
+
+    def initial_value(self, number: int) -> str:
+        expression = self.link.fields[number].initial[self.target]
+        return f"CAST(({to_sql(expression, staged)}) AS {declared(self.target_column(number))})"

@@ -1,0 +1,47 @@
+"""Pairs are made and buried on a flow's target; this makes them known on its source.
+
+Rows travel as text: the source's keys, the target's keys, seq, and for a dead pair its
+positions and stamp. `seq` rises on the node where the pair was made, so after a crash what
+was not mirrored yet is found by it (`recover`).
+"""
+
+from __future__ import annotations
+
+from replicator.program import names
+from replicator.program.layout import Layout
+from replicator.program.program import Mirror
+from replicator.program.sql import quote, same_key, state
+
+
+def mirror_of(layout: Layout) -> Mirror:
+    mirror = layout.temporary("mirror")
+    crosswalk, tombstone = state(names.crosswalk(layout.link)), state(names.tombstone(layout.link))
+    keys = [quote(k) for k in (*layout.source_keys, *layout.target_keys)]
+    source_lsn, target_lsn = (quote(names.position_column(n)) for n in (layout.source, layout.target))
+    portable = [c.portable for c in (*layout.key_columns(layout.source), *layout.key_columns(layout.target))]
+    declared = ", ".join(f"{k} {t}" for k, t in zip(keys, portable, strict=True))
+    listed = ", ".join(keys)
+    texts = ", ".join(f"{k}::text" for k in keys)
+    same_pair = " AND ".join(f"x.{k} = m.{k}" for k in keys)
+    same_source = same_key("x", layout.source_keys, "m", layout.source_keys)
+    same_target = same_key("x", layout.target_keys, "m", layout.target_keys)
+    return Mirror(
+        setup=f"CREATE TEMP TABLE IF NOT EXISTS {mirror} ({declared}, seq bigint, {source_lsn} pg_lsn, {target_lsn} pg_lsn, stamp bigint)",
+        load=f"COPY {mirror} FROM STDIN",
+        merge=(
+            # A row with a stamp is a dead pair. Old rows of either key give way: the node that made the pair knows better.
+            f"WITH dead AS (INSERT INTO {tombstone} ({listed}, {source_lsn}, {target_lsn}, stamp)"
+            f" SELECT {listed}, {source_lsn}, {target_lsn}, stamp FROM {mirror} WHERE stamp IS NOT NULL RETURNING 1)"
+            f" DELETE FROM {crosswalk} x USING {mirror} m"
+            f" WHERE (m.stamp IS NOT NULL AND {same_pair}) OR (m.stamp IS NULL AND (({same_source}) OR ({same_target})));\n"
+            f"INSERT INTO {crosswalk} ({listed}) SELECT {listed} FROM {mirror} m WHERE stamp IS NULL"
+            f" AND NOT EXISTS (SELECT FROM {mirror} d WHERE d.stamp IS NOT NULL AND d.seq > m.seq"
+            f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ON CONFLICT DO NOTHING;\n"
+            f"TRUNCATE {mirror}"
+        ),
+        recover=(
+            f"SELECT ARRAY[{texts}], seq, NULL, NULL, NULL FROM {crosswalk} WHERE seq > %s"
+            f" UNION ALL SELECT ARRAY[{texts}], seq, {source_lsn}::text, {target_lsn}::text, stamp::text FROM {tombstone} WHERE seq > %s"
+            f" ORDER BY 2"
+        ),
+    )

@@ -1,0 +1,433 @@
+"""Links whose records are paired in a crosswalk: generated keys, two ways, or both.
+
+Each batch is projected into `work` (one row a record, its pair found, its values cast),
+and every later step reads only that. A decision changes `work.act` or takes bits out of
+`work.fields`; writing obeys them and decides nothing.
+"""
+
+from __future__ import annotations
+
+from replicator.program import names
+from replicator.program.heal import heal_of
+from replicator.program.layout import Layout, is_plain
+from replicator.program.mirror import mirror_of
+from replicator.program.program import Program, Steps
+from replicator.program.sql import declared, literal, quote, same_key, state, table
+from replicator.program.staging import can_miss, delete_statement, hold_choices, joins_of, stage_ddl, stage_load, waits_of
+
+WRITING = "('U', 'A')"
+
+
+def compile_paired(layout: Layout) -> Program:
+    stage, work, edits = layout.temporary("stage"), layout.temporary("work"), layout.temporary("edits")
+    tracked = bool(layout.tracked)
+    setup = [stage_ddl(layout, stage), _work_ddl(layout, work)]
+    if tracked:
+        setup.append(_edits_ddl(layout, edits))
+    return Program(
+        link=layout.link,
+        source=layout.source,
+        target=layout.target,
+        feed=layout.feed,
+        paired=True,
+        setup=tuple(setup),
+        load=stage_load(layout, stage),
+        steps=Steps(
+            project=_project(layout, stage, work),
+            count=f"SELECT act::text, count(*) FROM {work} GROUP BY act",
+            hold=_hold(layout, work),
+            adopt=_adopt(layout, work),
+            ambiguous=f"DELETE FROM {work} WHERE act = 'M' RETURNING seq",
+            mint=_mint(layout, work),
+            contest=_contest(layout, work, edits) if tracked else None,
+            put_back=_put_back(layout, work),
+            insert=_insert(layout, work),
+            pair=_pair(layout, work),
+            resolve_self=_resolve_self(layout, work),
+            update=_update(layout, work),
+            too_late=_too_late(layout, work),
+            rekey=_rekey(layout, work),
+            delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {_pair_of(layout, 't', layout.target_side.key)}"),
+            bury=_bury(layout, work),
+            remember=_remember(layout, work) if tracked else None,
+            returned=_returned(layout, work),
+            clear=f"TRUNCATE {stage}, {work}",
+        ),
+        enrichments=layout.enrichments,
+        waits=waits_of(layout),
+        mirror=mirror_of(layout),
+        heal=heal_of(layout) if tracked else None,
+        edits_load=f"COPY {edits} FROM STDIN" if tracked else None,
+        edits_forget=f"DELETE FROM {edits} WHERE until <= CAST(%s AS pg_lsn)" if tracked else None,
+        edits_recover=_edits_recover(layout) if tracked else None,
+        forget_ledger=_forget_ledger(layout) if tracked else None,
+        reread=_reread(layout) if tracked else None,
+        refers_to=frozenset(f.reference.link for f in layout.link.fields if f.reference and f.reference.link != layout.link.name),
+    )
+
+
+def _self_references(layout: Layout) -> list[int]:
+    return [i for i, p in layout.projected.items() if p.waits_for == layout.link.name and i in layout.written]
+
+
+def _work_ddl(layout: Layout, work: str) -> str:
+    columns = ['seq bigint', 'act "char"', 'op "char"', "stamp bigint", "lsn pg_lsn", "fields bit varying"]
+    columns += ["marks text", "kept bit varying", "miss smallint", "raw text"]
+    columns += ["born boolean NOT NULL DEFAULT false"]
+    columns += [f"{quote(f's_{i}')} {c.portable}" for i, c in enumerate(layout.key_columns(layout.source))]
+    columns += [f"{quote(f't_{i}')} {declared(c)}" for i, c in enumerate(layout.key_columns(layout.target))]
+    columns += [f"v_{i} {declared(layout.target_column(i))}" for i in layout.projected]
+    columns += [f"i_{i} {declared(layout.target_column(i))}" for i, f in enumerate(layout.link.fields) if layout.target in f.initial]
+    columns += [f"f_{i} {layout.source_table.column(layout.link.fields[i].columns[layout.source]).portable}" for i in _self_references(layout)]
+    columns += [f"m_{j} {declared(c)}" for j, c in enumerate(_match_columns(layout))]
+    return f"CREATE TEMP TABLE IF NOT EXISTS {work} ({', '.join(columns)})"
+
+
+def _edits_ddl(layout: Layout, edits: str) -> str:
+    keys = ", ".join(f"t_{i} {declared(c)}" for i, c in enumerate(layout.key_columns(layout.target)))
+    return f"CREATE TEMP TABLE IF NOT EXISTS {edits} ({keys}, fields bit varying, stamp bigint, until pg_lsn)"
+
+
+def _match_names(layout: Layout) -> list[tuple[str, str]]:
+    """(source column, target column) that identify a record both sides may have. Plainly copied keys always do."""
+    match = layout.link.match
+    if match:
+        return list(zip(match[layout.source], match[layout.target], strict=True))
+    copies = {f.columns[layout.target]: f.columns[layout.source] for f in layout.link.fields if is_plain(f)}
+    keys = layout.target_side.key
+    return [(copies[k], k) for k in keys] if all(k in copies for k in keys) else []
+
+
+def _match_columns(layout: Layout) -> list:  # type: ignore[type-arg]
+    return [layout.target_table.column(name) for _, name in _match_names(layout)]
+
+
+def _match_value(layout: Layout, source_column: str, target_column: str) -> str:
+    for i, projected in layout.projected.items():
+        if layout.link.fields[i].columns[layout.target] == target_column:
+            return projected.value
+    column = layout.target_table.column(target_column)
+    return f"CAST(s.{quote('n_' + source_column)} AS {declared(column)})"
+
+
+def _project(layout: Layout, stage: str, work: str) -> str:
+    crosswalk, tombstone = state(names.crosswalk(layout.link)), state(names.tombstone(layout.link))
+    source_keys = layout.source_keys
+    before = [f"s.{quote('o_' + k)}" for k in layout.source_side.key]
+    now = [f"s.{quote('n_' + k)}" for k in layout.source_side.key]
+    target_keys = [f"x.{quote(k)}" for k in layout.target_keys]
+    paired = f"{target_keys[0]} IS NOT NULL"
+    dead = " AND ".join(f"d.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
+    dead += f" AND d.{quote(names.position_column(layout.source))} >= s.lsn"
+    choices = [
+        f"WHEN s.op = 'D'{f' OR NOT {layout.inside}' if layout.inside else ''} THEN CASE WHEN {paired} THEN 'D' ELSE 'X' END",
+        f"WHEN {paired} THEN 'U'",
+        f"WHEN EXISTS (SELECT FROM {tombstone} d WHERE {dead}) THEN 'T'",
+    ]
+    if layout.may_create:
+        choices.append(f"WHEN NOT {layout.may_create} THEN 'X'")
+    choice = hold_choices(layout)
+    miss, raw = choice if choice else ("NULL", "NULL")
+    written = layout.mask(set(layout.written))
+    values = {
+        "seq": "s.seq",
+        "act": f"CASE {' '.join(choices)} ELSE 'I' END",
+        "op": "s.op",
+        "stamp": "s.stamp",
+        "lsn": "s.lsn",
+        "fields": f"CASE WHEN {paired} THEN s.fields & {written} ELSE {written} END",
+        "marks": "s.marks",
+        "kept": f"CASE WHEN {paired} THEN s.fields & {layout.mask(set(layout.owned))} ELSE {layout.none} END",
+        "miss": miss,
+        "raw": raw,
+    }
+    values |= {f"s_{i}": n for i, n in enumerate(now)}
+    values |= {f"t_{i}": k for i, k in enumerate(target_keys)}
+    values |= {f"v_{i}": p.value for i, p in layout.projected.items()}
+    values |= {f"i_{i}": layout.initial_value(i) for i, f in enumerate(layout.link.fields) if layout.target in f.initial}
+    values |= {f"f_{i}": f"s.{quote('n_' + layout.link.fields[i].columns[layout.source])}" for i in _self_references(layout)}
+    values |= {f"m_{j}": _match_value(layout, a, b) for j, (a, b) in enumerate(_match_names(layout))}
+    on = " AND ".join(f"x.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
+    return (
+        f"INSERT INTO {work} ({', '.join(quote(c) for c in values)}) SELECT {', '.join(values.values())}"
+        f" FROM {stage} s LEFT JOIN {crosswalk} x ON {on} {joins_of(layout)}"
+    )
+
+
+def _hold(layout: Layout, work: str) -> str | None:
+    """What still cannot be told: misses found when projecting, and references to records of this link not made yet."""
+    selfs = _self_references(layout)
+    if not can_miss(layout) and not selfs:
+        return None
+    pending = " ".join(f"WHEN {_unsettled(i)} THEN {i}" for i in selfs)
+    number = f"CASE WHEN miss IS NOT NULL THEN miss {pending} END"
+    raw = f"CASE WHEN miss IS NOT NULL THEN raw {' '.join(f'WHEN {_unsettled(i)} THEN f_{i}::text' for i in selfs)} END"
+    return f"DELETE FROM {work} WHERE act IN ('I', 'A', 'U') AND {number} IS NOT NULL RETURNING seq, {number}, {raw}"
+
+
+def _unsettled(number: int) -> str:
+    return f"f_{number} IS NOT NULL AND v_{number} IS NULL AND get_bit(fields, {number}) = 1"
+
+
+def _adopt(layout: Layout, work: str) -> str | None:
+    matched = _match_names(layout)
+    if not matched:
+        return None
+    crosswalk = state(names.crosswalk(layout.link))
+    on = " AND ".join(f"t.{quote(b)} = w.m_{j}" for j, (_, b) in enumerate(matched))
+    inside = f" AND {layout.target_inside}" if layout.target_inside else ""
+    keys = [f"t.{quote(k)}" for k in layout.target_side.key]
+    free = same_key("x", layout.target_keys, "t", layout.target_side.key)
+    found = ", ".join(f"{k} AS t_{i}" for i, k in enumerate(keys))
+    return (
+        f"WITH found AS (SELECT w.seq, {found}, count(*) OVER (PARTITION BY w.seq) AS theirs,"
+        f" count(*) OVER (PARTITION BY {', '.join(keys)}) AS ours FROM {work} w JOIN {table(layout.target_side.table)} t ON {on}"
+        f" WHERE w.act = 'I'{inside} AND NOT EXISTS (SELECT FROM {crosswalk} x WHERE {free}))"
+        f" UPDATE {work} w SET act = CASE WHEN theirs = 1 AND ours = 1 THEN 'A' ELSE 'M' END,"
+        f" {', '.join(f't_{i} = f.t_{i}' for i in range(len(keys)))} FROM found f WHERE f.seq = w.seq"
+    )
+
+
+def _mint(layout: Layout, work: str) -> str | None:
+    """Evaluates the key's own default, so that each staged record knows its key before it is inserted."""
+    given = {column for column, _ in layout.created_columns}
+    values = []
+    for i, column in enumerate(layout.key_columns(layout.target)):
+        if column.name in given:
+            source = next(value for name, value in layout.created_columns if name == column.name)
+            values.append(f"t_{i} = {source}")
+        elif column.default is not None:
+            values.append(f"t_{i} = {column.default}")
+    return f"UPDATE {work} w SET {', '.join(values)} WHERE act = 'I' AND t_0 IS NULL" if values else None
+
+
+def _insert(layout: Layout, work: str) -> str:
+    columns = dict(layout.created_columns)
+    keys = layout.key_columns(layout.target)
+    for i, column in enumerate(keys):
+        columns[column.name] = f"w.t_{i}"
+    overriding = " OVERRIDING SYSTEM VALUE" if any(c.identity_always for c in keys) else ""
+    settled = "".join(f" AND NOT ({_unsettled(i)})" for i in _self_references(layout))
+    return (
+        f"INSERT INTO {table(layout.target_side.table)} ({', '.join(quote(c) for c in columns)}){overriding}"
+        f" SELECT {', '.join(columns.values())} FROM {work} w WHERE act = 'I'{settled} ORDER BY seq"
+    )
+
+
+def _pair(layout: Layout, work: str) -> str:
+    """New pairs; rows that were inserted become `N` so that a second pass over a link to itself leaves them alone."""
+    keys = [f"s_{i}" for i in range(len(layout.source_keys))] + [f"t_{i}" for i in range(len(layout.target_keys))]
+    settled = "".join(f" AND NOT ({_unsettled(i)})" for i in _self_references(layout))
+    columns = ", ".join(quote(k) for k in (*layout.source_keys, *layout.target_keys))
+    texts = ", ".join(f"{quote(k)}::text" for k in (*layout.source_keys, *layout.target_keys))
+    return (
+        f"WITH made AS (UPDATE {work} SET act = CASE WHEN act = 'I' THEN 'N' ELSE 'U' END, born = true"
+        f" WHERE (act = 'I'{settled}) OR (act = 'A'{settled}) RETURNING {', '.join(keys)})"
+        f" INSERT INTO {state(names.crosswalk(layout.link))} ({columns}, seq)"
+        f" SELECT {', '.join(keys)}, nextval('replicator.pair_seq') FROM made RETURNING {texts}, seq"
+    )
+
+
+def _resolve_self(layout: Layout, work: str) -> str | None:
+    selfs = _self_references(layout)
+    if not selfs:
+        return None
+    crosswalk = state(names.crosswalk(layout.link))
+    source_key, target_key = quote(layout.source_keys[0]), quote(layout.target_keys[0])
+    sets = ", ".join(
+        f"v_{i} = COALESCE(w.v_{i}, CAST((SELECT x.{target_key} FROM {crosswalk} x WHERE x.{source_key} = w.f_{i})"
+        f" AS {declared(layout.target_column(i))}))"
+        for i in selfs
+    )
+    return f"UPDATE {work} w SET {sets} WHERE act IN ('I', 'A', 'U') AND ({' OR '.join(_unsettled(i) for i in selfs)})"
+
+
+def _update(layout: Layout, work: str) -> str:
+    sets, changes = [], []
+    for i in layout.written:
+        name = quote(layout.target_column(i).name)
+        sets.append(f"{name} = CASE WHEN get_bit(w.fields, {i}) = 1 THEN w.v_{i} ELSE t.{name} END")
+        changes.append(f"(get_bit(w.fields, {i}) = 1 AND {layout.differing('t', i, f'w.v_{i}')})")
+    if not sets:
+        return ""
+    return (
+        f"UPDATE {table(layout.target_side.table)} t SET {', '.join(sets)} FROM {work} w"
+        f" WHERE w.act IN {WRITING} AND {_pair_of(layout, 't', layout.target_side.key)} AND ({' OR '.join(changes)})"
+    )
+
+
+def _pair_of(layout: Layout, alias: str, columns: tuple[str, ...]) -> str:
+    return " AND ".join(f"{alias}.{quote(k)} = w.t_{i}" for i, k in enumerate(columns))
+
+
+CONFLICT = (
+    "INSERT INTO replicator.conflict (flow, link, kind, field, source_key, target_key, incoming, existing,"
+    " incoming_stamp, existing_stamp, winner, rule, place)"
+)
+
+
+def key_text(columns: list[str]) -> str:
+    return columns[0] + "::text" if len(columns) == 1 else f"concat_ws(',', {', '.join(c + '::text' for c in columns)})"
+
+
+def _keys_text(layout: Layout) -> tuple[str, str]:
+    source = key_text([f"w.s_{i}" for i in range(len(layout.source_keys))])
+    target = key_text([f"w.t_{i}" for i in range(len(layout.target_keys))])
+    return source, target
+
+
+def _flow(layout: Layout) -> str:
+    return literal(f"{layout.source}_to_{layout.target}")
+
+
+def _per_field(layout: Layout, numbers: tuple[int, ...], alias: str = "t") -> str:
+    """A VALUES list over `w` and the target row: number, name, incoming, existing, differs, rule, place."""
+    rows = []
+    for i in numbers:
+        field = layout.link.fields[i]
+        existing = f"{alias}.{quote(layout.target_column(i).name)}::text"
+        rows.append(
+            f"({i}, {literal(field.name)}, w.v_{i}::text, {existing}, {layout.differing(alias, i, f'w.v_{i}')},"
+            f" {literal(str(field.rule))}, {literal(str(field.mark))})"
+        )
+    return f"(VALUES {', '.join(rows)}) f (number, name, incoming, existing, differs, rule, place)"
+
+
+def _contest(layout: Layout, work: str, edits: str) -> str:
+    """Which of the incoming fields were edited here too, unseen by the other side; the smaller stamp loses."""
+    none = layout.none
+    link = literal(layout.link.name)
+    source_key, target_key = _keys_text(layout)
+    on = " AND ".join(f"e.t_{i} = w.t_{i}" for i in range(len(layout.target_keys)))
+    met = "(m.fields & w.fields & e.fields)"
+    return (
+        f"WITH met AS (SELECT w.seq, e.stamp AS theirs, bit_or({met}) AS fields,"
+        f" bit_or(CASE WHEN m.stamp < e.stamp THEN {met} ELSE {none} END) AS lost"
+        f" FROM {work} w JOIN {edits} e ON {on}"
+        f" CROSS JOIN LATERAL replicator.touches(w.fields, w.stamp, w.lsn, w.marks) m"
+        f" WHERE w.act IN {WRITING} AND (e.until IS NULL OR e.until > m.lsn) AND {met} <> {none} GROUP BY w.seq, e.stamp),"
+        f" logged AS ({CONFLICT} SELECT {_flow(layout)}, {link}, CASE WHEN w.act = 'A' THEN 'insert_exists' ELSE 'update_origin_differs' END,"
+        f" f.name, {source_key}, {target_key}, f.incoming, f.existing, w.stamp, met.theirs,"
+        f" CASE WHEN get_bit(met.lost, f.number) = 1 THEN {literal(layout.target)} ELSE {literal(layout.source)} END, f.rule, f.place"
+        f" FROM met JOIN {work} w USING (seq) JOIN {table(layout.target_side.table)} t ON {_pair_of(layout, 't', layout.target_side.key)}"
+        f" CROSS JOIN LATERAL {_per_field(layout, layout.tracked)}"
+        f" WHERE get_bit(met.fields, f.number) = 1 AND f.differs RETURNING 1),"
+        f" losing AS (SELECT seq, bit_or(lost) AS lost FROM met GROUP BY seq),"
+        f" decided AS (UPDATE {work} w SET fields = w.fields & ~losing.lost FROM losing"
+        f" WHERE losing.seq = w.seq AND losing.lost <> {none} RETURNING 1)"
+        f" SELECT (SELECT count(*) FROM logged)"
+    )
+
+
+def _put_back(layout: Layout, work: str) -> str | None:
+    """Fields of the target's that the source edited: the edit is logged and the target's value will return."""
+    if not layout.owned:
+        return None
+    source_key, target_key = _keys_text(layout)
+    return (
+        f"{CONFLICT} SELECT {_flow(layout)}, {literal(layout.link.name)}, 'update_origin_differs', f.name, {source_key}, {target_key},"
+        f" f.incoming, f.existing, w.stamp, NULL, {literal(layout.target)}, f.rule, f.place FROM {work} w"
+        f" JOIN {table(layout.target_side.table)} t ON {_pair_of(layout, 't', layout.target_side.key)}"
+        f" CROSS JOIN LATERAL {_per_field(layout, layout.owned)}"
+        f" WHERE w.act = 'U' AND get_bit(w.kept, f.number) = 1 AND f.differs"
+    )
+
+
+def _too_late(layout: Layout, work: str) -> str:
+    """Updates that met a dead pair, or a row that is gone (its own delete is on its way)."""
+    source_key, target_key = _keys_text(layout)
+    rule = literal("delete wins")
+    gone = f"NOT EXISTS (SELECT FROM {table(layout.target_side.table)} t WHERE {_pair_of(layout, 't', layout.target_side.key)})"
+    return (
+        f"{CONFLICT} SELECT {_flow(layout)}, {literal(layout.link.name)}, 'update_deleted', NULL, {source_key}, {target_key},"
+        f" NULL, NULL, w.stamp, NULL, {literal(layout.target)}, {rule}, {literal(str(layout.link.mark))} FROM {work} w"
+        f" WHERE w.act = 'T' OR (w.act = 'U' AND {gone})"
+    )
+
+
+def _rekey(layout: Layout, work: str) -> str:
+    crosswalk = state(names.crosswalk(layout.link))
+    sets = ", ".join(f"{quote(k)} = w.s_{i}" for i, k in enumerate(layout.source_keys))
+    changed = " OR ".join(f"x.{quote(k)} <> w.s_{i}" for i, k in enumerate(layout.source_keys))
+    texts = ", ".join(f"x.{quote(k)}::text" for k in (*layout.source_keys, *layout.target_keys))
+    return (
+        f"UPDATE {crosswalk} x SET {sets}, seq = nextval('replicator.pair_seq') FROM {work} w"
+        f" WHERE w.act IN {WRITING} AND {_pair_of(layout, 'x', layout.target_keys)} AND ({changed}) RETURNING {texts}, x.seq"
+    )
+
+
+def _bury(layout: Layout, work: str) -> str:
+    """Dead pairs: changes of the source up to the delete, and of the target up to now, came before anyone knew."""
+    keys = [quote(k) for k in (*layout.source_keys, *layout.target_keys)]
+    source_lsn, target_lsn = (quote(names.position_column(n)) for n in (layout.source, layout.target))
+    ignored = layout.link.delete.get(layout.target)
+    here = "'FFFFFFFF/FFFFFFFF'::pg_lsn" if ignored and ignored.kind == "ignore" else "pg_current_wal_insert_lsn()"
+    gone = ", ".join(f"x.{k}" for k in keys)
+    texts = ", ".join(f"{k}::text" for k in keys)
+    return (
+        f"WITH gone AS (DELETE FROM {state(names.crosswalk(layout.link))} x USING {work} w"
+        f" WHERE w.act = 'D' AND {_pair_of(layout, 'x', layout.target_keys)} RETURNING {gone}, w.lsn, w.stamp)"
+        f" INSERT INTO {state(names.tombstone(layout.link))} ({', '.join(keys)}, {source_lsn}, {target_lsn}, stamp, seq)"
+        f" SELECT {', '.join(keys)}, lsn, {here}, stamp, nextval('replicator.pair_seq') FROM gone"
+        f" RETURNING {texts}, seq, {source_lsn}::text, {target_lsn}::text, stamp::text"
+    )
+
+
+def _remember(layout: Layout, work: str) -> str:
+    """What was written here and where in the WAL: taken after the rows are locked, so it lies behind every edit we waited for."""
+    tracked = layout.mask(set(layout.tracked))
+    columns = ", ".join(quote(k) for k in layout.target_keys)
+    keys = ", ".join(f"w.t_{i}" for i in range(len(layout.target_keys)))
+    plain = f"w.act IN {WRITING} AND w.fields & {tracked} <> {layout.none}"
+    return (
+        f"INSERT INTO {state(names.ledger(layout.link))} ({columns}, fields, stamp, lsn)"
+        f" SELECT {keys}, w.fields & {tracked}, w.stamp, pg_current_wal_insert_lsn() FROM {work} w WHERE w.marks IS NULL AND {plain}"
+        f" UNION ALL SELECT {keys}, m.fields & w.fields & {tracked}, m.stamp, pg_current_wal_insert_lsn() FROM {work} w"
+        f" CROSS JOIN LATERAL replicator.touches(w.fields, w.stamp, w.lsn, w.marks) m WHERE w.marks IS NOT NULL AND {plain}"
+    )
+
+
+def _returned(layout: Layout, work: str) -> str | None:
+    """Rows of the target whose values must go back: what it made itself, what its triggers changed, what it owns."""
+    if not layout.link.two_way:
+        return None
+    clauses = {i: ["w.born"] for i in layout.returning_on_create}
+    for i in layout.returning_after_triggers:
+        changed = f"(w.act IN ('N', 'U') AND get_bit(w.fields, {i}) = 1 AND {layout.differing('t', i, f'w.v_{i}')})"
+        clauses.setdefault(i, []).append(changed)
+    for i in layout.owned:
+        clauses.setdefault(i, []).append(f"(get_bit(w.kept, {i}) = 1 AND {layout.differing('t', i, f'w.v_{i}')})")
+    if not clauses:
+        return None
+    mask = " || ".join(
+        f"CASE WHEN {' OR '.join(clauses[i])} THEN B'1' ELSE B'0' END" if i in clauses else "B'0'" for i in range(layout.width)
+    )
+    reverse = Layout(layout.link, layout.links, layout.tables, layout.target, layout.source).feed
+    columns = ", ".join(f"t.{quote(c)}::text" for c in reverse.columns)
+    return (
+        f"SELECT seq, mask::text, values FROM (SELECT w.seq, {mask} AS mask, ARRAY[{columns}] AS values FROM {work} w"
+        f" JOIN {table(layout.target_side.table)} t ON {_pair_of(layout, 't', layout.target_side.key)}"
+        f" WHERE w.act IN ('N', 'U')) r WHERE mask <> {layout.none}"
+    )
+
+
+def _edits_recover(layout: Layout) -> str:
+    """Edits of the source's users, by the source's key, that the target wrote after the way back had last drained."""
+    keys = ", ".join(f"x.{quote(k)}::text" for k in layout.source_keys)
+    on = same_key("x", layout.target_keys, "g", layout.target_keys)
+    return (
+        f"SELECT ARRAY[{keys}], g.fields::text, g.stamp, g.lsn::text FROM {state(names.ledger(layout.link))} g"
+        f" JOIN {state(names.crosswalk(layout.link))} x ON {on} WHERE g.lsn > CAST(%s AS pg_lsn)"
+    )
+
+
+def _forget_ledger(layout: Layout) -> str:
+    return f"DELETE FROM {state(names.ledger(layout.link))} WHERE lsn <= CAST(%s AS pg_lsn)"
+
+
+
+
+def _reread(layout: Layout) -> str:
+    columns = ", ".join(f"{quote(c)}::text" for c in layout.feed.columns)
+    keys = " AND ".join(f"{quote(c.name)} = CAST(%s AS {declared(c)})" for c in layout.key_columns(layout.source))
+    return f"SELECT ARRAY[{columns}] FROM {table(layout.source_side.table)} WHERE {keys}"

@@ -1,0 +1,119 @@
+"""What compiling yields: the statements of one link in one flow, by the step that runs them.
+
+Only data; the engine runs it, `pipeline.py` gives the order. A step that a link does not
+need is None. Temporary tables are per session and carry the link's name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from replicator.capture.feed import Feed
+from replicator.model.link import Link
+from replicator.program.projection import Enrichment
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A field whose value may be missing. `link`: the reference whose new pair helps (None: a lookup or value map)."""
+
+    field: int
+    link: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """SQL by step. Rows of `work` carry `act`: I insert, A adopt, U update, D delete, T too late (the pair is dead),
+    M ambiguous match, X nothing to do.
+
+    project     stage -> work: pair, values, what is missing
+    count       how many rows of work have which act
+    hold        takes out what cannot be told yet; returns (seq, field, raw value, link waited for)
+    adopt       match keys: I -> A, or M; `ambiguous` takes the M out and returns their seq
+    mint        keys that the target generates, for rows to insert
+    contest     takes the lost fields out of `work.fields`, logs conflicts; returns the number logged
+    put_back    edits of fields that the target owns: logged, marked to be returned
+    insert, update, delete   the target's rows; each returns its count
+    update_partial   the same for rows with an unchanged TOAST value that their wire image lacks
+    pair        new pairs into the crosswalk; returns them as text for the other node, with their seq
+    resolve_self   references to records of the same link that have a pair by now
+    too_late    logs changes of dead pairs and of rows that are gone
+    rekey       the source's key has changed
+    bury        pairs of deleted records become tombstones; returns them as text for the other node
+    remember    the ledger of what was written here, with the position; see CONVERGENCE.md
+    returned    rows whose values must flow back: (seq, mask, columns of the reverse feed as text)
+    """
+
+    project: str
+    insert: str
+    update: str
+    delete: str
+    clear: str
+    update_partial: str | None = None
+    count: str | None = None
+    hold: str | None = None
+    adopt: str | None = None
+    ambiguous: str | None = None
+    mint: str | None = None
+    contest: str | None = None
+    put_back: str | None = None
+    pair: str | None = None
+    resolve_self: str | None = None
+    too_late: str | None = None
+    rekey: str | None = None
+    bury: str | None = None
+    remember: str | None = None
+    returned: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """How pairs made or buried on the target become known on the source. `load` is COPY's statement."""
+
+    setup: str
+    load: str
+    merge: str
+    recover: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heal:
+    """How edits that were read late are put right on their own node. `columns`: positions in the feed that are staged."""
+
+    setup: str
+    load: str
+    columns: tuple[int, ...]
+    merge: str
+    clear: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One link in one flow.
+
+    setup   DDL of the session's temporary tables
+    load    the COPY statement that fills the stage; `header` names what stands before the values in each line
+    edits_load, edits_forget   the target's own users' edits that were read lately, kept in the session
+    reread  run on the source: the record's staged columns as they are now, as text, by key
+    edits_recover   run on the target at start: edits of the *source's* users that the target's ledger remembers
+    """
+
+    link: Link
+    source: str
+    target: str
+    feed: Feed
+    paired: bool
+    setup: tuple[str, ...]
+    load: str
+    steps: Steps
+    enrichments: tuple[Enrichment, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    mirror: Mirror | None = None
+    heal: Heal | None = None
+    edits_load: str | None = None
+    edits_forget: str | None = None
+    edits_recover: str | None = None
+    forget_ledger: str | None = None
+    reread: str | None = None
+    refers_to: frozenset[str] = field(default_factory=frozenset)

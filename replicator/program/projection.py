@@ -1,0 +1,147 @@
+"""One field, one direction: the SQL of the value it takes on the target, and of when it cannot be told.
+
+The staged row is `s`: `s.n_<column>` is a new value, `s.e_<field>` a natural key that was
+looked up on the source. Joins that a value needs are named after the field's number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from replicator.errors import ConfigurationError
+from replicator.mapping.expressions import to_sql
+from replicator.model.link import Expression, Field, Link, Missing, ValueMap
+from replicator.model.table import Column, Table, TableName
+from replicator.program import names
+from replicator.program.sql import cast, declared, literal, quote, state, table
+
+Tables = Mapping[tuple[str, TableName], Table]  # (node, table) -> what the database says of it
+
+
+@dataclass(frozen=True, slots=True)
+class Enrichment:
+    """A value read on the source beside the row: `sql` takes an array of raw keys and gives (key, value) as text.
+
+    `position` is the place of the raw key in the feed's columns; `stage_type` the type the value is staged as.
+    """
+
+    field: int
+    position: int
+    sql: str
+    stage_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """value   SQL over `s` and the joins, of the target column's type
+    joins   join clauses that the value needs
+    miss    SQL condition: there should be a value and there is none (None: cannot happen)
+    raw     SQL of the raw source value that found nothing, for messages and for waiting
+    waits_for   link whose new pair would help (None: nothing on our side would)
+    """
+
+    value: str
+    joins: tuple[str, ...] = ()
+    miss: str | None = None
+    raw: str | None = None
+    waits_for: str | None = None
+
+
+def staged(column: str) -> str:
+    return f"s.{quote('n_' + column)}"
+
+
+def expression(value: Expression, target: Column) -> str:
+    return f"CAST(({to_sql(value, staged)}) AS {declared(target)})"
+
+
+def project(
+    links: Mapping[str, Link], tables: Tables, number: int, field: Field, source: Table, target: Table, nodes: tuple[str, str]
+) -> Projected:
+    """The value that `field` takes on the target (nodes: source, target)."""
+    source_node, target_node = nodes
+    wanted = target.column(field.columns[target_node])
+    if target_node in field.convert:
+        return Projected(expression(field.convert[target_node], wanted))
+    given = source.column(field.columns[source_node])
+    value = staged(given.name)
+    if field.values is not None:
+        return _mapped(field, value, wanted, forward=field.first == source_node)
+    if field.lookup is not None:
+        waits = field.lookup.missing is Missing.WAIT
+        if field.lookup.node == target_node:
+            joins, found, key_type = _lookup_join(field, number, value, tables)
+        else:
+            joins, found, key_type = (), f"s.{quote(f'e_{number}')}", "?"
+        miss = f"{value} IS NOT NULL AND {found} IS NULL" if waits else None
+        return Projected(cast(found, key_type, declared(wanted)), joins, miss, f"{value}::text")
+    if field.reference is not None:
+        return _referenced(links[field.reference.link], field, number, value, wanted, nodes)
+    return Projected(cast(value, given.portable, declared(wanted)))
+
+
+def _mapped(field: Field, value: str, wanted: Column, forward: bool) -> Projected:
+    assert field.values is not None
+    pairs = [(a, b) if forward else (b, a) for a, b in field.values.pairs]
+    default = _default(field.values, forward)
+    listed = ", ".join(literal(a) for a, _ in pairs)
+    whens = " ".join(f"WHEN {literal(a)} THEN {literal(b)}" for a, b in pairs)
+    other = f" ELSE {literal(default)}" if default is not None else ""
+    sql = f"CAST(CASE {value}::text {whens}{_null_guard(value, other)} END AS {declared(wanted)})"
+    miss = None if default is not None else f"{value} IS NOT NULL AND {value}::text NOT IN ({listed})"
+    return Projected(sql, (), miss, f"{value}::text")
+
+
+def _default(values: ValueMap, forward: bool) -> str | None:
+    return values.forward_default if forward else values.backward_default
+
+
+def _null_guard(value: str, other: str) -> str:
+    # A NULL stays a NULL; only values that are there take the default.
+    return f" ELSE CASE WHEN {value} IS NOT NULL THEN {other.removeprefix(' ELSE ')} END" if other else ""
+
+
+def _lookup_join(field: Field, number: int, value: str, tables: Tables) -> tuple[tuple[str, ...], str, str]:
+    lookup = field.lookup
+    assert lookup is not None
+    alias = f"k{number}"
+    by, key = quote(lookup.by), quote(lookup.key)
+    known = tables[lookup.node, lookup.table]
+    if known.is_unique((lookup.by,)):
+        wanted = known.column(lookup.by).base_type
+        return (f"LEFT JOIN {table(lookup.table)} {alias} ON {alias}.{by} = CAST({value} AS {wanted})",), f"{alias}.{key}", "?"
+    # DISTINCT ON: a natural key that is there twice must not double the record.
+    inner = f"SELECT DISTINCT ON ({by}) {by}::text AS natural_key, {key} AS found FROM {table(lookup.table)} ORDER BY {by}, {key}"
+    return (f"LEFT JOIN ({inner}) {alias} ON {alias}.natural_key = {value}::text",), f"{alias}.found", "?"
+
+
+def _referenced(
+    other: Link, field: Field, number: int, value: str, wanted: Column, nodes: tuple[str, str]
+) -> Projected:
+    source_keys, target_keys = names.pair_columns(other, nodes[0]), names.pair_columns(other, nodes[1])
+    if len(source_keys) != 1 or len(target_keys) != 1:
+        raise ConfigurationError(f"{field.mark}: link {other.name} has a key of several columns and cannot be referred to")
+    alias = f"r{number}"
+    join = f"LEFT JOIN {state(names.crosswalk(other))} {alias} ON {alias}.{quote(source_keys[0])} = {value}"
+    found = f"{alias}.{quote(target_keys[0])}"
+    assert field.reference is not None
+    waits = field.reference.missing is Missing.WAIT
+    miss = f"{value} IS NOT NULL AND {found} IS NULL" if waits else None
+    return Projected(cast(found, "?", declared(wanted)), (join,), miss, f"{value}::text", other.name)
+
+
+def enrichments(link: Link, source: Table, source_node: str, positions: dict[str, int]) -> tuple[Enrichment, ...]:
+    """Lookups whose table is on the source: the natural key is read there, in the batch, as of now."""
+    found = []
+    for number, field in enumerate(link.fields):
+        lookup = field.lookup
+        if lookup is None or lookup.node != source_node:
+            continue
+        column = source.column(field.columns[source_node])
+        sql = (
+            f"SELECT {quote(lookup.key)}::text, {quote(lookup.by)}::text FROM {table(lookup.table)}"
+            f" WHERE {quote(lookup.key)} = ANY(CAST(%s AS text[])::{column.base_type}[])"
+        )
+        found.append(Enrichment(number, positions[column.name], sql, "text"))
+    return tuple(found)

@@ -1,0 +1,80 @@
+"""What direct and paired programs share: the stage, its joins, what may be missing, and the delete rule."""
+
+from __future__ import annotations
+
+from replicator.mapping.expressions import to_sql
+from replicator.program.layout import Layout
+from replicator.program.program import Wait
+from replicator.program.sql import quote, table
+
+
+def stage_ddl(layout: Layout, stage: str) -> str:
+    """The session's stage: seq, op, fields, [stamp, lsn, marks], key before the batch (o_), values (n_), looked up (e_)."""
+    columns = ['seq bigint', 'op "char"', "fields bit varying"]
+    if not layout.direct:
+        columns += ["stamp bigint", "lsn pg_lsn", "marks text"]
+    columns += [f"{quote('o_' + k)} {layout.source_table.column(k).portable}" for k in layout.source_side.key]
+    columns += [f"{quote('n_' + c)} {layout.source_table.column(c).portable}" for c in layout.feed.columns]
+    columns += [f"{quote(f'e_{e.field}')} {e.stage_type}" for e in layout.enrichments]
+    return f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(columns)})"
+
+
+def stage_load(layout: Layout, stage: str) -> str:
+    return f"COPY {stage} FROM STDIN"
+
+
+def joins_of(layout: Layout) -> str:
+    return " ".join(join for p in layout.projected.values() for join in p.joins)
+
+
+def act_filter(layout: Layout, operations: str) -> list[str]:
+    """Conditions: a staged row of these operations that takes part in the link."""
+    inside = [layout.inside] if layout.inside else []
+    return [f"s.op IN ({operations})", *inside]
+
+
+def delete_statement(layout: Layout, using: str, where: str) -> str:
+    """A delete as the link's rule for the target says it: delete, set columns, or nothing at all."""
+    rule = layout.link.delete.get(layout.target)
+    target = table(layout.target_side.table)
+    if rule is None or rule.kind == "delete":
+        return f"DELETE FROM {target} t USING {using} WHERE {where}"
+    if rule.kind == "ignore":
+        return ""
+    sets = ", ".join(f"{quote(c)} = {to_sql(e, lambda name: 't.' + quote(name))}" for c, e in rule.assignments)
+    return f"UPDATE {target} t SET {sets} FROM {using} WHERE {where}"
+
+
+def can_miss(layout: Layout) -> dict[int, str]:
+    """Field number -> condition over `s` and joins. References to the link itself are settled later, pass by pass."""
+    return {
+        i: p.miss
+        for i, p in layout.projected.items()
+        if p.miss is not None and p.waits_for != layout.link.name and i in layout.written
+    }
+
+
+def hold_choices(layout: Layout) -> tuple[str, str] | None:
+    """SQL of the number of the first field that cannot be told (NULL: all can), and of its raw value."""
+    misses = can_miss(layout)
+    if not misses:
+        return None
+    number = " ".join(f"WHEN get_bit(s.fields, {i}) = 1 AND {m} THEN {i}" for i, m in misses.items())
+    raw = " ".join(f"WHEN get_bit(s.fields, {i}) = 1 AND {m} THEN {layout.projected[i].raw}" for i, m in misses.items())
+    return f"CASE {number} END", f"CASE {raw} END"
+
+
+def waits_of(layout: Layout) -> tuple[Wait, ...]:
+    waits = []
+    for i, projected in layout.projected.items():
+        if projected.miss is None or i not in layout.written:
+            continue
+        field = layout.link.fields[i]
+        if projected.waits_for is not None:
+            message = f"{field.mark}: field {field.name} refers to a record of link {projected.waits_for} that is not there yet"
+        elif field.lookup is not None:
+            message = f"{field.mark}: field {field.name}: {field.lookup.table}.{field.lookup.by} has no such value"
+        else:
+            message = f"{field.mark}: field {field.name}: the value map does not list this value"
+        waits.append(Wait(i, projected.waits_for, message))
+    return tuple(waits)

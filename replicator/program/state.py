@@ -1,0 +1,48 @@
+"""The tables a link keeps on both of its nodes: crosswalk, tombstones and ledger, with typed keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from replicator.model.link import Link
+from replicator.program import names
+from replicator.program.layout import Layout
+from replicator.program.projection import Tables
+from replicator.program.sql import declared, quote, state
+
+
+def link_tables(link: Link, links: Mapping[str, Link], tables: Tables, node: str) -> list[str]:
+    """DDL for `node`, safe to run again. Empty for links that need no state."""
+    flow = sorted(link.flows)[0]
+    layout = Layout(link, links, tables, *flow)
+    if layout.direct:
+        return []
+    columns: dict[str, str] = {}
+    for side in link.sides:
+        for name, column in zip(names.pair_columns(link, side.node), layout.key_columns(side.node), strict=True):
+            columns[quote(name)] = column.portable
+    keys = ", ".join(f"{name} {kind} NOT NULL" for name, kind in columns.items())
+    positions = ", ".join(f"{quote(names.position_column(side.node))} pg_lsn NOT NULL" for side in link.sides)
+    crosswalk, tombstone = state(names.crosswalk(link)), state(names.tombstone(link))
+    uniques = ", ".join(f"UNIQUE ({', '.join(quote(k) for k in names.pair_columns(link, s.node))})" for s in link.sides)
+    ddl = [
+        f"CREATE TABLE IF NOT EXISTS {crosswalk} ({keys}, seq bigint, {uniques})",
+        f"CREATE TABLE IF NOT EXISTS {tombstone} ({keys}, {positions}, stamp bigint NOT NULL, seq bigint,"
+        f" at timestamptz NOT NULL DEFAULT now())",
+    ]
+    for side in link.sides:
+        index = quote(names.fitted(f"{names.tombstone(link)}_{side.node}"))
+        on = ", ".join(quote(k) for k in names.pair_columns(link, side.node))
+        ddl.append(f"CREATE INDEX IF NOT EXISTS {index} ON {tombstone} ({on})")
+    if layout.tracked:
+        own = zip(names.pair_columns(link, node), layout.key_columns(node), strict=True)
+        listed = ", ".join(f"{quote(name)} {declared(column)} NOT NULL" for name, column in own)
+        ddl.append(
+            f"CREATE TABLE IF NOT EXISTS {state(names.ledger(link))} ({listed}, fields bit varying NOT NULL,"
+            f" stamp bigint NOT NULL, lsn pg_lsn NOT NULL)"
+        )
+    return ddl
+
+
+def link_table_names(link: Link) -> list[str]:
+    return [names.crosswalk(link), names.tombstone(link), names.ledger(link)]

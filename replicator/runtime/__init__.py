@@ -1,0 +1,1 @@
+"""Puts the parts together: wiring, the daemon's loop, what to do about errors, status."""

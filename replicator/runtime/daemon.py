@@ -1,0 +1,101 @@
+"""`replicator run`: one thread for each pair of nodes, restarted with a growing pause when a server is away.
+
+Promises: SIGTERM and Ctrl-C finish the batch in hand and stop; what time heals (a server
+restarting, a slot still held by a killed predecessor) is tried again; what needs a person
+stops the daemon with a message.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from replicator.errors import NodeUnavailable, ReplicatorError
+from replicator.model.config import Config
+from replicator.pipeline import Exchange, Step, Totals
+from replicator.runtime.wiring import NodePair, node_pairs, open_exchange
+
+log = logging.getLogger("replicator")
+
+WAIT_SECONDS = 0.5
+TIDY_SECONDS = 5.0
+LONGEST_PAUSE = 10.0
+
+Watch = Callable[[Step], None]
+
+
+@dataclass
+class Daemon:
+    """`run` blocks until `stop` is set. `totals`: flow -> its running totals, for status and metrics."""
+
+    config: Config
+    environ: Mapping[str, str]
+    watch: Watch = lambda step: None
+    stop: threading.Event = field(default_factory=threading.Event)
+    totals: dict[str, Totals] = field(default_factory=dict)
+    failed: ReplicatorError | None = None
+
+    def run(self) -> None:
+        """Raises the ReplicatorError that a person must see to, after all threads have stopped."""
+        threads = [
+            threading.Thread(target=self._keep_running, args=(pair,), name=f"replicator {pair[0]}-{pair[1]}")
+            for pair in node_pairs(self.config)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+        if self.failed is not None:
+            raise self.failed
+
+    def _keep_running(self, pair: NodePair) -> None:
+        pause = 0.1
+        while not self.stop.is_set():
+            started = time.monotonic()
+            try:
+                self._run_once(pair)
+            except NodeUnavailable as error:
+                if time.monotonic() - started > LONGEST_PAUSE:
+                    pause = 0.1
+                log.warning("%s; trying again in %.1f s", error.message, pause)
+                self.stop.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            except ReplicatorError as error:
+                self.failed = error
+                self.stop.set()
+            except Exception:
+                log.exception("replicator %s-%s: this is a bug", *pair)
+                self.failed = ReplicatorError(f"exchange {pair[0]}-{pair[1]} failed unexpectedly", "please report the log above")
+                self.stop.set()
+
+    def _run_once(self, pair: NodePair) -> None:
+        opened = open_exchange(self.config, pair, self.environ)
+        exchange = opened.exchange
+        try:
+            for flow in exchange.flows:
+                before = self.totals.get(flow.name)
+                if before is not None:
+                    flow.totals = before
+                self.totals[flow.name] = flow.totals
+            log.info("%s: running", " and ".join(flow.name for flow in exchange.flows))
+            self._loop(exchange)
+        finally:
+            opened.close()
+
+    def _loop(self, exchange: Exchange) -> None:
+        tidied = time.monotonic()
+        while not self.stop.is_set():
+            steps = exchange.turn()
+            for step in steps:
+                self.watch(step)
+            if time.monotonic() - tidied > TIDY_SECONDS:
+                tidied = time.monotonic()
+                for flow in exchange.flows:
+                    flow.tidy(self.config.settings.retention_days)
+                    flow.ask_for_retries()
+            if not steps:
+                exchange.wait(WAIT_SECONDS)

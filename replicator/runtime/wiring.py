@@ -1,0 +1,163 @@
+"""From a configuration to running flows: which engine serves which node, who gets which session.
+
+The only module that knows both the pipeline and the engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from replicator.capture.assemble import Assembler
+from replicator.capture.clock import Clock
+from replicator.engines.postgres.catalog import read_tables
+from replicator.engines.postgres.connect import connect
+from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.setup import SourceWork, flow_name, origin_name, slot_name, verify_source
+from replicator.engines.postgres.state import PostgresFlowState
+from replicator.engines.postgres.stream import PostgresStream
+from replicator.engines.postgres.writer import PostgresWriter
+from replicator.errors import ConfigurationError, SourceLost
+from replicator.model.config import Config
+from replicator.model.link import Link
+from replicator.model.table import Table, TableName
+from replicator.pipeline import Exchange, Flow
+from replicator.program import names
+from replicator.program.compile import compile_flow
+from replicator.program.program import Program
+from replicator.program.sql import state as state_table
+
+NodePair = tuple[str, str]
+Catalog = dict[tuple[str, TableName], Table | None]
+
+
+def node_pairs(config: Config) -> list[NodePair]:
+    """Nodes that links join, in the order of the configuration."""
+    order = [node.name for node in config.nodes]
+    pairs = {tuple(sorted((s.node for s in link.sides), key=order.index)) for link in config.links}
+    return sorted(pairs, key=lambda pair: [order.index(n) for n in pair])  # type: ignore[return-value, arg-type]
+
+
+def links_between(config: Config, pair: NodePair) -> list[Link]:
+    return [link for link in config.links if {side.node for side in link.sides} == set(pair)]
+
+
+def flows_of(links: Sequence[Link], pair: NodePair) -> list[tuple[str, str]]:
+    """Directions that any link between the two moves something in."""
+    both = (pair, (pair[1], pair[0]))
+    return [direction for direction in both if any(direction in link.flows for link in links)]
+
+
+def dsn_of(config: Config, node: str, environ: Mapping[str, str]) -> str:
+    variable = config.node(node).dsn_env
+    value = environ.get(variable)
+    if not value:
+        raise ConfigurationError(f"{node}: environment variable {variable} is not set", f"export {variable}=postgresql://...")
+    return value
+
+
+def tables_named(links: Sequence[Link], node: str) -> set[TableName]:
+    """The tables of one node that links name, lookups included."""
+    named = {side.table for link in links for side in link.sides if side.node == node}
+    named |= {f.lookup.table for link in links for f in link.fields if f.lookup and f.lookup.node == node}
+    return named
+
+
+def read_catalog(links: Sequence[Link], connections: Mapping[str, psycopg.Connection]) -> Catalog:
+    catalog: Catalog = {}
+    for node, connection in connections.items():
+        with translated(node):
+            for name, found in read_tables(connection, tables_named(links, node)).items():
+                catalog[node, name] = found
+    return catalog
+
+
+def complete(catalog: Catalog) -> dict[tuple[str, TableName], Table]:
+    """The catalog when every table is there; ConfigurationError naming those that are not."""
+    gone = [f"{node}: {name}" for (node, name), found in catalog.items() if found is None]
+    if gone:
+        raise ConfigurationError(f"tables that links name are not there: {', '.join(gone)}", "run `replicator lint`")
+    return {key: found for key, found in catalog.items() if found is not None}
+
+
+def source_work(links: Sequence[Link], tables: Mapping[tuple[str, TableName], Table], source: str, target: str) -> SourceWork:
+    flow = flow_name(source, target)
+    feeding = [link for link in links if (source, target) in link.flows]
+    read = sorted({link.side(source).table for link in feeding})
+    full = sorted({link.side(source).table for link in feeding if link.two_way})
+    return SourceWork(flow, slot_name(flow), slot_name(flow), tuple(read), tuple(tables[source, t] for t in full))
+
+
+@dataclass
+class Opened:
+    """An exchange with the sessions that carry it; `close` ends them all."""
+
+    exchange: Exchange
+    sessions: list[PostgresWriter | PostgresStream]
+
+    def close(self) -> None:
+        for session in self.sessions:
+            session.close()
+
+
+def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) -> Opened:
+    """Connects, verifies that the sources are the ones the checkpoints speak of, and prepares both flows."""
+    links = links_between(config, pair)
+    settings = config.settings
+    sessions: list[PostgresWriter | PostgresStream] = []
+    try:
+        writers = {}
+        for node, peer in (pair, (pair[1], pair[0])):
+            dsn = dsn_of(config, node, environ)
+            writers[node] = PostgresWriter(node, dsn, origin_name(peer), settings.lock_timeout_ms, f"writes {peer} to {node}")
+            sessions.append(writers[node])
+        tables = complete(read_catalog(links, {node: writer.connection for node, writer in writers.items()}))
+        flows = []
+        for source, target in flows_of(links, pair):
+            programs = compile_flow(links, tables, source, target)
+            flow = _flow(config, programs, writers, source, target, environ, sessions)
+            flows.append(flow)
+        return Opened(Exchange(flows), sessions)
+    except BaseException:
+        for session in sessions:
+            session.close()
+        raise
+
+
+def _flow(
+    config: Config,
+    programs: Sequence[Program],
+    writers: Mapping[str, PostgresWriter],
+    source: str,
+    target: str,
+    environ: Mapping[str, str],
+    sessions: list[PostgresWriter | PostgresStream],
+) -> Flow:
+    flow, slot = flow_name(source, target), slot_name(flow_name(source, target))
+    numbers = config.node(source).number, config.node(target).number
+    tombstones = [state_table(names.tombstone(p.link)) for p in programs if p.paired]
+    state = PostgresFlowState(writers[target], flow, tombstones)
+    saved = state.checkpoint()
+    problem = verify_source(writers[source].connection, source, slot, saved.source_system, saved.timeline, saved.lsn)
+    if problem is not None:
+        raise SourceLost(
+            f"{flow}: {problem}. Changes of {source} after its position {saved.lsn >> 32:X}/{saved.lsn & 0xFFFFFFFF:X} may be missing on {target}",
+            "nothing is continued in silence: compare the two databases, then `replicator teardown` and `init` start afresh",
+        )
+    clock = Clock(numbers[0])
+    feeds: dict[TableName, list] = {}  # type: ignore[type-arg]
+    for program in programs:
+        feeds.setdefault(program.feed.table, []).append(program.feed)
+    assembler = Assembler(feeds, clock, frozenset({origin_name(target)}), saved.lsn)
+    dsn = dsn_of(config, source, environ)
+    stream = PostgresStream(source, dsn, slot, slot, saved.lsn, assembler)
+    sessions.append(stream)
+    writer, reader = writers[target], writers[source]
+    return Flow(flow, numbers, programs, stream, writer, reader, state, clock, config.settings.batch_rows)
+
+
+def plain_connections(config: Config, environ: Mapping[str, str], purpose: str) -> dict[str, psycopg.Connection]:
+    """One ordinary connection to each node, for commands."""
+    return {node.name: connect(node.name, dsn_of(config, node.name, environ), purpose) for node in config.nodes}

@@ -1,0 +1,1 @@
+"""SQL that people maintain, shipped as data."""

@@ -1,0 +1,1 @@
+"""The sample schemas of the demo."""

@@ -1,0 +1,54 @@
+-- A flow's own bookkeeping on its target. Run in the session that writes there.
+
+-- name: checkpoint
+SELECT lsn::text, stamp, mirrored, returned, slot, source_system, timeline FROM replicator.checkpoint WHERE flow = %s;
+
+-- name: advance
+UPDATE replicator.checkpoint
+SET lsn = greatest(lsn, COALESCE(%s::pg_lsn, lsn)), stamp = greatest(stamp, %s), returned = greatest(returned, %s), updated = clock_timestamp()
+WHERE flow = %s
+RETURNING pg_current_wal_insert_lsn()::text, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 946684800000000;
+
+-- name: mirrored
+UPDATE replicator.checkpoint SET mirrored = greatest(mirrored, %s) WHERE flow = %s;
+
+-- name: park
+INSERT INTO replicator.parked (flow, link, key, reason, sqlstate, message, waits_link, waits_key, payload)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb)
+ON CONFLICT (flow, link, key) DO UPDATE
+SET reason = excluded.reason, sqlstate = excluded.sqlstate, message = excluded.message, waits_link = excluded.waits_link,
+    waits_key = excluded.waits_key, payload = excluded.payload, attempts = replicator.parked.attempts + 1
+RETURNING id;
+
+-- name: unpark
+DELETE FROM replicator.parked WHERE id = ANY(%s);
+
+-- name: parked
+SELECT id, link, key, reason, sqlstate, message, waits_link, waits_key, payload FROM replicator.parked WHERE id = ANY(%s) ORDER BY id;
+
+-- name: parked_keys
+SELECT id, link, key, waits_link, waits_key FROM replicator.parked WHERE flow = %s;
+
+-- name: retries
+UPDATE replicator.parked SET retry = false WHERE flow = %s AND retry RETURNING id;
+
+-- name: send_back
+INSERT INTO replicator.outbox (flow, link, payload) VALUES (%s, %s, %s::jsonb) RETURNING id;
+
+-- name: outbox
+SELECT id, link, payload FROM replicator.outbox WHERE flow = %s AND id > %s ORDER BY id;
+
+-- name: clear_outbox
+DELETE FROM replicator.outbox WHERE flow = %s AND id <= %s;
+
+-- name: step_clock
+INSERT INTO replicator.clock_step (flow, lsn, stamp) VALUES (%s, %s, %s);
+
+-- name: clock_steps
+SELECT lsn::text, stamp FROM replicator.clock_step WHERE flow = %s AND lsn > %s ORDER BY lsn;
+
+-- name: tidy_steps
+DELETE FROM replicator.clock_step WHERE flow = %s AND lsn <= %s;
+
+-- name: tidy_conflicts
+DELETE FROM replicator.conflict WHERE at < now() - make_interval(days => %s);

@@ -1,0 +1,67 @@
+-- What `init`, `teardown` and `check` ask of a server.
+
+-- name: identity
+SELECT system_identifier::text, (SELECT timeline_id FROM pg_control_checkpoint()),
+       current_setting('server_version_num')::int, current_database()
+FROM pg_control_system();
+
+-- name: state_exists
+SELECT to_regclass('replicator.checkpoint') IS NOT NULL;
+
+-- name: node
+SELECT name, number FROM replicator.node;
+
+-- name: publication_tables
+SELECT schemaname::text, tablename::text FROM pg_catalog.pg_publication_tables WHERE pubname = %s ORDER BY 1, 2;
+
+-- name: publication_exists
+SELECT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = %s);
+
+-- name: slot
+SELECT slot_name::text, plugin::text, database::text, active, confirmed_flush_lsn::text, wal_status, restart_lsn::text
+FROM pg_catalog.pg_replication_slots WHERE slot_name = %s;
+
+-- name: slots_like
+SELECT slot_name::text, active FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY(%s) AND database = current_database();
+
+-- name: origins
+SELECT roname::text FROM pg_catalog.pg_replication_origin WHERE roname = ANY(%s);
+
+-- name: checkpoints
+SELECT flow, lsn::text, slot, source_system, timeline, updated FROM replicator.checkpoint ORDER BY flow;
+
+-- name: settings
+SELECT current_setting('wal_level'), current_setting('track_commit_timestamp'),
+       current_setting('max_replication_slots')::int, (SELECT count(*)::int FROM pg_catalog.pg_replication_slots),
+       current_setting('max_wal_senders')::int, (SELECT count(*)::int FROM pg_catalog.pg_stat_replication),
+       current_setting('max_slot_wal_keep_size');
+
+-- name: role
+SELECT rolsuper OR rolreplication, rolsuper, rolname::text FROM pg_catalog.pg_roles WHERE rolname = current_user;
+
+-- name: may_create_schema
+SELECT has_database_privilege(current_database(), 'CREATE') OR EXISTS (SELECT FROM pg_namespace WHERE nspname = 'replicator');
+
+-- name: may_use_origins
+SELECT has_function_privilege('pg_replication_origin_session_setup(text)', 'EXECUTE')
+   AND has_function_privilege('pg_replication_origin_create(text)', 'EXECUTE');
+
+-- name: table_privileges
+SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE'),
+       pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.has_table_privilege(c.oid, 'INSERT'),
+       pg_catalog.has_table_privilege(c.oid, 'UPDATE'), pg_catalog.has_table_privilege(c.oid, 'DELETE'),
+       pg_catalog.pg_has_role(c.relowner, 'USAGE')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s;
+
+-- name: clock
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+
+-- name: slot_lag
+SELECT slot_name::text, active, wal_status,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint
+FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY(%s);
+
+-- name: wal_position
+SELECT pg_current_wal_lsn()::text;

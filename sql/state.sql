@@ -1,0 +1,102 @@
+-- The replicator's own state on one node. Everything lives in schema `replicator`;
+-- `teardown` drops the schema and nothing of it remains. Safe to run again.
+
+CREATE SCHEMA IF NOT EXISTS replicator;
+
+-- Which node of the configuration this database is. One row.
+CREATE TABLE IF NOT EXISTS replicator.node (
+    name   text PRIMARY KEY,
+    number smallint NOT NULL,
+    made   timestamptz NOT NULL DEFAULT now()
+);
+
+-- How far each flow that writes here has come. Committed together with what it wrote.
+--   lsn       end of the last source transaction that is applied
+--   stamp     its stamp, so that stamps never go back after a restart
+--   mirrored  pairs made on the source that are known here, by their seq there
+--   returned  rows of the source's outbox that are applied here, by their id there
+CREATE TABLE IF NOT EXISTS replicator.checkpoint (
+    flow          text PRIMARY KEY,
+    lsn           pg_lsn NOT NULL,
+    stamp         bigint NOT NULL DEFAULT 0,
+    mirrored      bigint NOT NULL DEFAULT 0,
+    returned      bigint NOT NULL DEFAULT 0,
+    slot          text NOT NULL,
+    source_system text NOT NULL,
+    timeline      integer NOT NULL,
+    updated       timestamptz NOT NULL DEFAULT now()
+);
+
+-- Conflicts: what clashed, both values, who won, by which rule of which line of which file.
+CREATE TABLE IF NOT EXISTS replicator.conflict (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at             timestamptz NOT NULL DEFAULT clock_timestamp(),
+    flow           text NOT NULL,
+    link           text NOT NULL,
+    kind           text NOT NULL,
+    field          text,
+    source_key     text,
+    target_key     text,
+    incoming       text,
+    existing       text,
+    incoming_stamp bigint,
+    existing_stamp bigint,
+    winner         text NOT NULL,
+    rule           text NOT NULL,
+    place          text NOT NULL
+);
+CREATE INDEX IF NOT EXISTS conflict_at ON replicator.conflict (at);
+
+-- Changes set aside, with all it takes to apply them later. `waits_link` and `waits_key`:
+-- the record whose arrival will wake them; without these a person has to look.
+CREATE TABLE IF NOT EXISTS replicator.parked (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    flow       text NOT NULL,
+    link       text NOT NULL,
+    key        text[] NOT NULL,
+    reason     text NOT NULL,
+    sqlstate   text,
+    message    text NOT NULL,
+    waits_link text,
+    waits_key  text,
+    payload    jsonb NOT NULL,
+    attempts   integer NOT NULL DEFAULT 1,
+    since      timestamptz NOT NULL DEFAULT now(),
+    retry      boolean NOT NULL DEFAULT false,
+    UNIQUE (flow, link, key)
+);
+CREATE INDEX IF NOT EXISTS parked_waits ON replicator.parked (flow, waits_link, waits_key);
+
+-- Values made here on the way in (generated numbers, defaults, triggers) that must flow back to the source.
+CREATE TABLE IF NOT EXISTS replicator.outbox (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    flow    text NOT NULL,
+    link    text NOT NULL,
+    payload jsonb NOT NULL
+);
+
+-- Moments when something stamped ahead of this server's clock was applied here.
+CREATE TABLE IF NOT EXISTS replicator.clock_step (
+    flow  text NOT NULL,
+    lsn   pg_lsn NOT NULL,
+    stamp bigint NOT NULL
+);
+
+-- Rises with every pair made or buried on this node, so that what is not mirrored yet can be found.
+CREATE SEQUENCE IF NOT EXISTS replicator.pair_seq;
+
+-- The parts of a coalesced change: which fields were last changed by which transaction. `marks` is null for most rows
+-- (one transaction changed them all), else a JSON list of [fields, stamp, lsn].
+CREATE OR REPLACE FUNCTION replicator.touches(fields bit varying, stamp bigint, lsn pg_lsn, marks text)
+RETURNS TABLE (fields bit varying, stamp bigint, lsn pg_lsn)
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT $1, $2, $3 WHERE $4 IS NULL
+    UNION ALL
+    SELECT (m ->> 0)::bit varying, (m ->> 1)::bigint, (m ->> 2)::pg_lsn FROM json_array_elements($4::json) m
+$$;
+
+-- How to give back what `init` changed outside this schema, newest first.
+CREATE TABLE IF NOT EXISTS replicator.undo (
+    id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sql text NOT NULL UNIQUE
+);
