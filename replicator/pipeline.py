@@ -27,7 +27,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from replicator.capture.batch import DELETE, NOTHING, UPDATE, Batch, RowChange, Touch
+from replicator.capture.batch import DELETE, UPDATE, Batch, RowChange, Touch
 from replicator.capture.clock import Clock
 from replicator.capture.edits import Edit, Edits, edits_of
 from replicator.capture.messages import UNCHANGED, Value
@@ -228,7 +228,7 @@ class Flow:
         for _, link, row in self._injected:
             changes.setdefault(link, []).append(row)
         for name, links in batch.links.items():
-            rows = [row for row in links.rows if row.op != NOTHING]
+            rows = links.rows
             clashing = {row.first_key for row in changes.get(name, ())}
             if clashing & {row.first_key for row in rows}:
                 # A row that returns and was changed again: what was captured is newer and comes in the next write.
@@ -240,7 +240,7 @@ class Flow:
         wanted = self._parking.retry | self._parking.behind(changes)
         for parked in self._state.parked(sorted(wanted)) if wanted else ():
             self._rejoin(changes, parked)
-        return {name: [r for r in rows if r.op != NOTHING or r.parked] for name, rows in changes.items() if rows}
+        return changes
 
     def _rejoin(self, changes: Changes, parked: Parked) -> None:
         program = self.programs.get(parked.link)
@@ -568,10 +568,7 @@ class Flow:
                 fields = texts[mask] = bit_text(mask, width)
             line: list[Value | str | int] = [seq, row.op, fields]
             if program.paired:
-                marks = None
-                if len(row.touches) > 1:
-                    marks = json.dumps([[bit_text(t.fields, width), t.stamp, position_text(t.lsn)] for t in row.touches])
-                line += (row.stamp, position_text(row.lsn), marks.encode() if marks else None)
+                line += (row.stamp, position_text(row.lsn), _marks(row, width))
             line += row.first_key
             line += row.values
             for e, found in zip(program.enrichments, looked_up, strict=True):
@@ -650,10 +647,19 @@ def _joined(earlier: Sequence[RowChange], row: RowChange, tracked: bool) -> RowC
 
 
 def _heal_lines(rows: Sequence[RowChange], columns: Sequence[int], width: int) -> Iterator[list[Value | str | int]]:
-    for row in rows:
+    for seq, row in enumerate(rows):
+        fields = 0
         for touch in row.touches:
-            values = [row.values[c] for c in columns]
-            yield [touch.lsn, row.op, bit_text(touch.fields, width), touch.stamp, position_text(touch.lsn), *values]
+            fields |= touch.fields
+        values = [row.values[c] for c in columns]
+        yield [seq, row.op, bit_text(fields, width), row.stamp, position_text(row.lsn), _marks(row, width), *values]
+
+
+def _marks(row: RowChange, width: int) -> bytes | None:
+    """Which fields were last changed by which transaction, where there was more than one."""
+    if len(row.touches) < 2:
+        return None
+    return json.dumps([[bit_text(t.fields, width), t.stamp, position_text(t.lsn)] for t in row.touches]).encode()
 
 
 def _edit_lines(edits: Sequence[Edit], width: int, until: str | None) -> Iterator[list[Value | str | int]]:

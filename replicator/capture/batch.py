@@ -14,7 +14,6 @@ from replicator.capture.feed import BoundFeed, Feed
 from replicator.capture.messages import UNCHANGED, Value
 
 INSERT, UPDATE, DELETE = b"I", b"U", b"D"
-NOTHING = b""  # born and gone within one batch
 Key = tuple[Value, ...]
 
 
@@ -55,9 +54,7 @@ class RowChange:
 
     def followed_by(self, later: RowChange, tracked: bool) -> RowChange:
         """This change, which had to wait, and a later one of the same row, as one."""
-        if self.op == INSERT and later.op == DELETE:
-            later.op = NOTHING
-        elif self.op == INSERT and later.op == UPDATE:
+        if self.op == INSERT and later.op == UPDATE:
             later.op, later.fields = INSERT, self.fields
         elif self.op == DELETE and later.op == INSERT:
             later.op = UPDATE
@@ -102,6 +99,7 @@ class LinkChanges:
         values = [new[p] for p in positions]
         base: list[Value] | None = None
         key_was = None
+        changed = -1  # every column, as far as we know
         if full and old is not None:
             base = [old[p] for p in positions]
             if values == base:
@@ -137,9 +135,12 @@ class LinkChanges:
             row = RowChange(UPDATE, key_was, values, base, fields, [], stamp, lsn, order=order)
             self.rows.append(row)
         else:
-            if UNCHANGED in values:
-                values = [was if now is UNCHANGED else now for now, was in zip(values, row.values, strict=True)]
-            row.values = values
+            # Only what this update changed: between two updates of users the row may have taken values that we applied
+            # (they are not in this stream), and those are not the users' edits.
+            row.values = [
+                now if changed >> place & 1 and now is not UNCHANGED else was
+                for place, (now, was) in enumerate(zip(values, row.values, strict=True))
+            ]
             row.fields |= fields
         self.index[key] = row
         self._touch(row, fields, stamp, lsn)
@@ -147,13 +148,8 @@ class LinkChanges:
     def delete(self, bound: BoundFeed, old: list[Value], stamp: int, lsn: int, order: int) -> None:
         keys = self.feed.keys
         key = tuple(old[p] for p in bound.positions[:keys])
+        # Also what was born in this batch: the other side may have taken it up already (adoption by match keys).
         row = self.index.get(key)
-        if row is not None and row.created_here:
-            row.op = NOTHING
-            del self.index[key]
-            if self.feed.tracked:
-                return  # the other side never hears of it
-            row = None
         if row is None:
             blank: list[Value] = [None] * len(self.feed.columns)
             row = RowChange(DELETE, key, blank, None, 0, [], stamp, lsn, order=order)

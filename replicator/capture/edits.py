@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from replicator.capture.batch import DELETE, NOTHING, Key, RowChange
+from replicator.capture.batch import DELETE, Key, RowChange
 
 Edit = tuple[Key, int, int]  # the record's key on its own node, the mask of fields, the stamp
 
@@ -20,7 +20,7 @@ def edits_of(rows: Iterable[RowChange], inserts: bool) -> list[Edit]:
     return [
         (tuple(row.values[: len(row.first_key)]), touch.fields, touch.stamp)
         for row in rows
-        if row.op not in (DELETE, NOTHING) and (inserts or not row.created_here)
+        if row.op != DELETE and (inserts or not row.created_here)
         for touch in row.touches
     ]
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import select
+import selectors
 import shutil
 import signal
 import subprocess
@@ -224,7 +224,7 @@ class Server:
 
     def close(self) -> None:
         """Stops, and removes what was temporary."""
-        self.stop()
+        self.stop("immediate" if self._temporary else "fast")
         atexit.unregister(self._close_at_exit)
         if self._sockets is not None and self._sockets.parent != self.directory:
             shutil.rmtree(self._sockets, ignore_errors=True)
@@ -249,7 +249,7 @@ class Server:
         self._owner = os.getpid()
         private_folder(self._account, self.data)
         self._sockets = socket_folder(self._account, self.directory)
-        if not (self.data / "PG_VERSION").exists():
+        if not (self.data / "demo.conf").exists():  # our last word: without it, initdb was interrupted or not ours
             self._initialise()
             with (self.data / "postgresql.conf").open("a") as file:
                 file.write("\ninclude 'demo.conf'\n")
@@ -320,7 +320,9 @@ class Server:
             return
         assert process.stdin is not None
         assert process.stdout is not None
-        gone, _, _ = select.select([process.stdout], [], [], 30)
+        with selectors.DefaultSelector() as line:
+            line.register(process.stdout, selectors.EVENT_READ)
+            gone = bool(line.select(30))
         try:
             process.stdin.write(b"done\n")
             process.stdin.close()

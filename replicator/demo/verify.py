@@ -94,7 +94,7 @@ class Verdict:
         self.difference_count += 1
         self.by_kind[kind] += 1
         if len(self.differences) < SHOWN:
-            self.differences.append(f"{kind}: {what}")
+            self.differences.append(_readable(f"{kind}: {what}"))
 
 
 def verify(crm_dsn: str, erp_dsn: str) -> Verdict:
@@ -231,7 +231,7 @@ def _unlike(names: tuple[str, ...], crm: Iterable[object], erp: Iterable[object]
         for name, here, there in zip(names, crm, erp, strict=True)
         if here != there
     )
-    return _readable("; ".join(unlike))
+    return "; ".join(unlike)
 
 
 def _bags(rows: Iterable[tuple[Key | None, Row]], wanted: set[Key]) -> dict[Key, Counter[Row]]:
@@ -269,7 +269,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _words(values: Row) -> str:
-    return _readable(", ".join("-" if value is None else str(value) for value in values))
+    return ", ".join("-" if value is None else str(value) for value in values)
 
 
 def _readable(text: str) -> str:

@@ -49,7 +49,7 @@ _TABLE = (
     Code("L009", "error", "YAML tag is not allowed",
          "Tags such as `!!python/object` or `!env` are not used: every value is text, a list or a mapping. Remove "
          "the tag."),
-    Code("L010", "error", "aliases grow too large",
+    Code("L010", "error", "file has too many parts",
          "Anchors and aliases are allowed, but what they stand for is counted each time, and the whole file may not "
          "exceed 50,000 parts."),
     Code("L011", "error", "key is not plain text",

@@ -83,11 +83,16 @@ def _without_secrets(findings: list[Finding], secrets: list[str]) -> list[Findin
     clean = []
     for finding in findings:
         message, hint = finding.message, finding.hint
-        for secret in filter(None, secrets):
-            for shown in (secret, repr(secret)[1:-1], show(secret)[1:-1].removesuffix("...")):
-                message, hint = message.replace(shown, "***"), hint.replace(shown, "***")
+        for shown in (text for secret in secrets if secret for text in _as_shown(secret)):
+            message, hint = message.replace(shown, "***"), hint.replace(shown, "***")
         clean.append(replace(finding, message=message, hint=hint))
     return clean
+
+
+def _as_shown(secret: str) -> list[str]:
+    """A secret as messages may hold it: as it is, escaped, or cut off."""
+    escaped = repr(secret)[1:-1]
+    return [secret, escaped, *(escaped[:length] + "..." for length in range(len(escaped), 7, -1))]
 
 
 def _nodes(root: MappingNode, found: Findings) -> tuple[Node, ...]:

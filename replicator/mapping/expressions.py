@@ -97,6 +97,9 @@ def parse_assignments(
     scalar: ScalarNode, reading: Reading, found: Findings
 ) -> list[tuple[str, Mark, Expression]] | None:
     """`set a = expression, b = expression` as (column, its place, expression); columns are those of `reading.reads`."""
+    if len(scalar.text) > LENGTH_LIMIT:
+        found.add("L314", scalar.mark, f"the text has more than {LENGTH_LIMIT} characters", "set fewer columns")
+        return None
     try:
         all_words = words(scalar.text)
     except NotRead as error:
@@ -172,6 +175,8 @@ class _Check:
         self.names(tree, columns)
         if self.found.errors == before and (objection := sql_tree.construct(tree)):
             self.add(objection.code, objection.place, objection.message, objection.hint)
+        if self.found.errors == before:
+            sql_rules.well_formed(all_words, refs, self.add)
         if not self.reading.clock:
             sql_rules.clock(all_words, refs, self.add)
         if self.found.errors != before:

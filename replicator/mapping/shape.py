@@ -15,6 +15,7 @@ from replicator.model.table import TableName
 
 _PART = r'"(?:[^"]|"")+"|[^\s."]+'
 _TABLE = re.compile(rf"(?:({_PART})\s*\.\s*)?({_PART})")
+_QUOTE_HINT = "put a name with dots or quotes into double quotes, and double those inside"
 _COLUMN = re.compile(r'"(?:[^"]|"")+"|[^."]+')
 
 
@@ -77,8 +78,8 @@ def column_name(node: YamlNode, key: str, found: Findings) -> str | None:
         return None
     written = text.text.strip()
     if not _COLUMN.fullmatch(written):
-        last = written.rpartition(".")[2].strip('"')
-        hint = f"write {show(last)}: the node is the key before it" if last else "write its exact name"
+        last = written.rpartition(".")[2]
+        hint = f"write {show(last)}: the node is the key before it" if last.isidentifier() else _QUOTE_HINT
         found.add("L107", text.mark, f"{show(text.text)} is not a column's name", hint)
         return None
     return _unquoted(written)
@@ -98,6 +99,7 @@ def column_names(node: YamlNode, key: str, found: Findings) -> tuple[str, ...] |
         name = column_name(item, key, found)
         if name in names:
             found.add("L114", item.mark, f"{key} names {show(str(name))} twice", "remove one")
+            complete = False
         elif name is not None:
             names.append(name)
         complete &= name is not None

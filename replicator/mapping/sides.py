@@ -139,7 +139,7 @@ def read_create(root: MappingNode, scope: Scope) -> dict[str, Expression]:
     """Node -> condition; `never` becomes the constant false."""
     create: dict[str, Expression] = {}
     node = root.get("create")
-    example = f'create: {{{scope.nodes[1]}: "{scope.nodes[0]}.stage = \'customer\'"}}'
+    example = f"create: {{{scope.nodes[1]}: \"{scope.nodes[0]}.stage = 'customer'\"}}"
     value = shape.mapping(node, "create", example, scope.found) if node else None
     for key, condition in value.entries if value else ():
         if not scope.is_written(key, "create"):

@@ -30,12 +30,10 @@ def too_large(found: list[Word], add: Add) -> bool:
 
 
 def forbidden(found: list[Word], refs: set[int], add: Add) -> bool:
-    """Whether there are words after which it makes no sense to read on."""
-    hits = 0
+    """Whether there is a word after which it makes no sense to read on."""
     for number, word in enumerate(found):
         if number in refs:
             continue
-        hits += 1
         if word.raw == ";":
             add("L302", word.start, "one expression is expected, and `;` ends it", "remove the `;`")
         elif _is_parameter(found, number):
@@ -46,8 +44,9 @@ def forbidden(found: list[Word], refs: set[int], add: Add) -> bool:
         elif word.lower in sql.MANY_ROWS_SYNTAX:
             add("L304", word.start, f"{word.raw.upper()} needs many rows", ONE_RECORD)
         else:
-            hits -= 1
-    return hits > 0
+            continue
+        return True
+    return False
 
 
 def _is_parameter(found: list[Word], number: int) -> bool:
@@ -90,7 +89,8 @@ def _function(word: Word, add: Add) -> None:
     elif name in sql.FUNCTIONS:
         add("L306", word.start, f"the function name {show(word.raw)} is in quotes", "write it without quotes")
     else:
-        hint = near(name, sql.FUNCTIONS) or "write the expression out with PostgreSQL's own functions"
+        as_cast = f"write a cast: expression::{name}" if name in sql.TYPES else ""
+        hint = as_cast or near(name, sql.FUNCTIONS) or "write the expression out with PostgreSQL's own functions"
         add("L306", word.start, f"the function {show(name)} is not known", hint)
 
 
@@ -112,6 +112,40 @@ def types(found: list[Word], refs: set[int], add: Add) -> None:
             hint = "" if dotted else near(name, sql.TYPES)
             hint = hint or "leave the cast off: the value is cast to the column's type anyway"
             add("L312", word.start, f"the type {show(name)} is not allowed in a cast", hint)
+
+
+def well_formed(found: list[Word], refs: set[int], add: Add) -> None:
+    """What sqlglot lets pass and PostgreSQL does not, above all brackets that are not closed."""
+    opened: list[Word] = []
+    for number, word in enumerate(found):
+        before = found[number - 1] if number else None
+        after = found[number + 1] if number + 1 < len(found) else None
+        if word.raw in ("(", "["):
+            opened.append(word)
+        elif word.raw in (")", "]"):
+            if not opened or opened.pop().raw + word.raw not in ("()", "[]"):
+                _misplaced(word, add)
+        elif number not in refs and _is_misplaced(word, before, after):
+            _misplaced(word, add)
+    for word in opened:
+        _misplaced(word, add)
+
+
+def _is_misplaced(word: Word, before: Word | None, after: Word | None) -> bool:
+    if word.raw == ",":
+        return before is None or before.raw in ("(", "[") or after is None or after.raw in (")", "]", ",")
+    if word.raw == ".":
+        return not (before and before.name) and not (after and after.start == word.end and after.raw[0].isdigit())
+    if word.lower == "collate":
+        return after is None or not after.raw.startswith('"')
+    in_cast = before is not None and (before.raw == "::" or before.lower in ("as", "with", "without", "at"))
+    if word.lower.split(" ")[0] in sql.TYPES and not in_cast:  # a typed constant: date '2020-01-01'
+        return after is None or not (after.is_string or after.raw == "(" or after.lower in ("with", "without", "zone"))
+    return False
+
+
+def _misplaced(word: Word, add: Add) -> None:
+    add("L301", word.start, f"not an SQL expression: {show(word.raw)} does not belong here", "use PostgreSQL's syntax")
 
 
 def clock(found: list[Word], refs: set[int], add: Add) -> None:

@@ -23,6 +23,7 @@ _WORD = re.compile(r"[^\W\d][\w$]*(\s+[^\W\d][\w$]*)*")
 _QUOTED = re.compile(r'"(?:[^"]|"")+"')
 _STRING = re.compile(r"'(?:[^']|'')*'|[eE]'(?:[^'\\]|''|\\[^\n])*'|[bB]'[01]*'|[xX]'[0-9a-fA-F]*'")
 _NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _OPENING = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|(?P<open>['"]|/\*)|.""", re.DOTALL)
 
 
@@ -39,8 +40,15 @@ class Word:
     column: int
 
     @property
-    def is_operator(self) -> bool:
-        return self.raw[0] in SYMBOLS
+    def kind(self) -> str:
+        """`operator`, `mark` (parentheses, dots, commas) or `word`: what PostgreSQL might read as one if it touches."""
+        if self.raw[0] in SYMBOLS:
+            return "operator"
+        return "mark" if self.raw in "()[],.:;$" or self.raw == "::" else "word"
+
+    @property
+    def is_string(self) -> bool:
+        return self.raw[-1] == "'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,8 @@ def fold(name: str) -> str:
 
 def words(text: str) -> list[Word]:
     """The words of a text; NotRead if any of them is not one of PostgreSQL's."""
+    if wrong := _NO_TEXT.search(text):
+        raise NotRead(f"the character U+{ord(wrong.group()):04X} is not allowed", wrong.start())
     try:
         tokens = sqlglot.tokenize(text, read="postgres")
     except (SqlglotError, ValueError, IndexError) as error:
@@ -76,7 +86,7 @@ def words(text: str) -> list[Word]:
         raise NotRead("a quote or comment is not closed", open_at) from error
     found = _joined([_word(text, token) for token in tokens])
     for one, two in pairwise(found):
-        if one.raw[-1] == "'" and two.raw[-1] == "'":
+        if one.is_string and two.is_string:
             raise NotRead("two strings stand side by side; join them with ||", two.start)
     return found
 
@@ -135,11 +145,11 @@ def masked(text: str, found: list[ColumnReference]) -> str:
 def spaced(text: str, found: list[Word]) -> Iterator[tuple[str, Word]]:
     """Each word with what must stand before it: its own white space, never a comment.
 
-    Two operators that touch are set apart, as PostgreSQL would read `||-` as one.
+    Two operators that touch are set apart, as PostgreSQL would read `||-` as one; so are two words.
     """
     end = 0
     for i, word in enumerate(found):
         gap = text[end : word.start]
-        touching = not gap and i > 0 and word.is_operator and found[i - 1].is_operator
-        yield (" " if touching or gap.strip() else gap), word
+        touching = not gap and i > 0 and word.kind == found[i - 1].kind != "mark"
+        yield (" " if touching or gap.strip(" \t\r\n") else gap), word
         end = word.end

@@ -95,6 +95,8 @@ def _known(node: exp.Expr) -> bool:
         return isinstance(node.parent, exp.Column | exp.Collate | exp.DataType)
     if isinstance(node, exp.Anonymous):
         return str(node.this).lower() in FUNCTIONS | BEFORE_PARENTHESIS
+    if isinstance(node, exp.Interval) and not isinstance(node.this, exp.Literal):
+        return False
     if isinstance(node, _NEVER) or (isinstance(node, exp.In) and not node.expressions):
         return False
     return isinstance(node, _CONSTRUCTS)

@@ -50,7 +50,7 @@ CLOCK = word_set("""
 """)
 FUNCTIONS = (
     TEXT | NUMBERS | DATES | JSON | ARRAYS_AND_RANGES | BYTES_AND_NETWORK | CHOICES | CLOCK
-    | word_set("date float4 float8 int2 int4 int8 numeric text")  # casts written as calls
+    | word_set("date float4 float8 int2 int4 int8 text")  # casts written as calls
 )  # fmt: skip
 
 # Words that stand before `(` without being functions.

@@ -156,7 +156,7 @@ def mismatch(source: Column, target: Column) -> str | None:
         return f"a value that {b.shown} does not list is refused"
     if a.name in _TEXT:
         return f"a text that is no {b.shown} is refused"
-    return f"a {a.shown} is not written like a {b.shown}"
+    return f"{a.shown} is not written like {b.shown}"
 
 
 def _family(kind: _Type) -> str:

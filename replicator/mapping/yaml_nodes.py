@@ -223,7 +223,12 @@ class _Builder:
     def count(self, parts: int, event: yaml.Event) -> None:
         self.parts += parts
         if self.parts > PARTS_LIMIT:
-            self.found.add("L010", self.mark(event), f"the file has more than {PARTS_LIMIT} parts", "use fewer aliases")
+            self.found.add(
+                "L010",
+                self.mark(event),
+                f"the file has more than {PARTS_LIMIT} parts",
+                "use fewer aliases, or smaller files",
+            )
             raise _Stop
 
     def scalar(self, event: yaml.ScalarEvent) -> ScalarNode:

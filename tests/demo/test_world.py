@@ -15,7 +15,7 @@ SMALL = Sizes(accounts=60, contacts=100, products=40, quotes=50, lines_per_quote
 
 def count(dsn: str, question: str) -> int:
     with psycopg.connect(dsn) as connection:
-        row = connection.execute(question).fetchone()  # type: ignore[arg-type]
+        row = connection.execute(question).fetchone()
     assert row is not None
     assert isinstance(row[0], int)
     return row[0]

@@ -1,0 +1,130 @@
+"""What a node's own tables and slots say of the flows: the questions of `sql/status.sql`, with typed answers.
+
+Changes nothing, and works whether or not a daemon runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from replicator.engines.postgres.sql import statement
+from replicator.model.position import number
+from replicator.program.sql import state
+
+COUNTED_UPTO = 2_000_000  # rows; a larger table's number is estimated
+
+
+def _sql(name: str) -> str:
+    return statement(name, "status.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    version: str
+    wal_level: str
+    slots_free: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedCheckpoint:
+    lsn: str
+    slot: str
+    seconds_ago: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """`kept_bytes`: WAL that the server keeps for it; `behind_bytes`: WAL after the checkpoint it was asked for."""
+
+    active: bool
+    lost: bool
+    kept_bytes: int | None
+    confirmed: str | None
+    behind_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedConflict:
+    id: int
+    flow: str
+    link: str
+    kind: str
+    field: str | None
+    source_key: str | None
+    target_key: str | None
+    incoming: str | None
+    existing: str | None
+    incoming_stamp: int | None
+    existing_stamp: int | None
+    winner: str
+    rule: str
+    place: str
+
+
+def facts(connection: psycopg.Connection) -> Facts:
+    row = connection.execute(_sql("facts")).fetchone()
+    assert row is not None
+    return Facts(row[0].split(" ")[0], row[1], row[2])
+
+
+def checkpoints(connection: psycopg.Connection, flows: Sequence[str]) -> dict[str, SavedCheckpoint]:
+    """Needs the state schema."""
+    rows = connection.execute(_sql("checkpoints"), (list(flows),)).fetchall()
+    return {flow: SavedCheckpoint(lsn, slot, seconds) for flow, lsn, slot, seconds in rows}
+
+
+def slot_state(connection: psycopg.Connection, slot: str, checkpoint: str | None) -> SlotState | None:
+    row = connection.execute(_sql("slot"), (checkpoint, slot)).fetchone()
+    if row is None:
+        return None
+    active, wal_status, kept, confirmed, behind = row
+    return SlotState(active, wal_status == "lost", kept, confirmed, behind)
+
+
+def bytes_after(connection: psycopg.Connection, position: str) -> int:
+    row = connection.execute(_sql("lag"), (position,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def conflict_counts(connection: psycopg.Connection) -> list[tuple[str, str, int, int]]:
+    """(flow, kind, all, of the last 24 hours)."""
+    return connection.execute(_sql("conflicts")).fetchall()
+
+
+def parked_counts(connection: psycopg.Connection) -> list[tuple[str, str, int, float]]:
+    """(flow, reason, number, seconds since the oldest was parked)."""
+    return connection.execute(_sql("parked")).fetchall()
+
+
+def rows_in_state(connection: psycopg.Connection, name: str) -> int | None:
+    """Rows of one of our tables; None if it is not there. Estimated when there are very many."""
+    row = connection.execute(_sql("estimate"), (state(name),)).fetchone()
+    if row is None:
+        return None
+    if row[0] > COUNTED_UPTO:
+        return int(row[0])
+    counted = connection.execute(f"SELECT count(*) FROM {state(name)}").fetchone()  # type: ignore[call-overload]
+    assert counted is not None
+    return int(counted[0])
+
+
+def flushed_position(connection: psycopg.Connection) -> int:
+    """Every transaction whose commit was waited for ends before it."""
+    row = connection.execute(_sql("flushed")).fetchone()
+    assert row is not None
+    return number(row[0])
+
+
+def outbox_rows(connection: psycopg.Connection) -> int:
+    row = connection.execute(_sql("outbox")).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def new_conflicts(connection: psycopg.Connection, after: int) -> list[LoggedConflict]:
+    """Those logged after the conflict of that id, at most a thousand."""
+    return [LoggedConflict(*row) for row in connection.execute(_sql("new_conflicts"), (after,)).fetchall()]

@@ -1,0 +1,42 @@
+-- What `status`, `run --dry-run` and the demo ask of a node. Nothing here changes anything.
+
+-- name: facts
+SELECT current_setting('server_version'), current_setting('wal_level'),
+       current_setting('max_replication_slots')::int
+           - (SELECT count(*)::int FROM pg_catalog.pg_replication_slots);
+
+-- name: checkpoints
+-- Parameter: flows. Lag needs the source's position and is worked out there.
+SELECT flow, lsn::text, slot, greatest(extract(epoch FROM clock_timestamp() - updated), 0)::float8
+FROM replicator.checkpoint WHERE flow = ANY(%s);
+
+-- name: slot
+-- Parameters: a checkpoint or NULL, the slot. Bytes from the checkpoint to the end of WAL, and bytes the slot keeps.
+SELECT active, COALESCE(wal_status, ''), pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,
+       confirmed_flush_lsn::text, pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint
+FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND database = current_database();
+
+-- name: lag
+SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint;
+
+-- name: conflicts
+SELECT flow, kind, count(*), count(*) FILTER (WHERE at > now() - interval '24 hours')
+FROM replicator.conflict GROUP BY flow, kind;
+
+-- name: parked
+SELECT flow, reason, count(*), extract(epoch FROM clock_timestamp() - min(since))::float8
+FROM replicator.parked GROUP BY flow, reason;
+
+-- name: estimate
+-- Rows of a table as of its last analyze; -1 if there was none, no row if there is no table.
+SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = to_regclass(%s);
+
+-- name: flushed
+SELECT pg_current_wal_flush_lsn()::text;
+
+-- name: outbox
+SELECT count(*) FROM replicator.outbox;
+
+-- name: new_conflicts
+SELECT id, flow, link, kind, field, source_key, target_key, incoming, existing, incoming_stamp, existing_stamp, winner, rule, place
+FROM replicator.conflict WHERE id > %s ORDER BY id LIMIT 1000;

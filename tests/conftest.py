@@ -1,0 +1,32 @@
+"""Servers for the tests: every PostgreSQL found (18 from the wheel, the system's, Docker's when it answers), one each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from replicator.demo.servers import Installation, Server, installations
+
+FAST = {"fsync": "off", "full_page_writes": "off"}  # tests of crashes of the server itself start their own
+
+
+def pytest_report_header() -> str:
+    found = ", ".join(f"{i.version} ({i.origin})" for i in installations())
+    return f"PostgreSQL: integration tests run on {found}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "installation" in metafunc.fixturenames:
+        metafunc.parametrize("installation", installations(), ids=lambda i: f"pg{i.version}", indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def installation(request: pytest.FixtureRequest) -> Installation:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def server(installation: Installation) -> Iterator[Server]:
+    with Server(installation, FAST) as running:
+        yield running

@@ -1,0 +1,183 @@
+"""Two databases with different schemas, linked both ways, driven step by step: what the two-way tests stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from replicator.demo.servers import Server
+from replicator.errors import NodeUnavailable
+from replicator.mapping.config import load_config
+from replicator.model.config import Config
+from replicator.pipeline import Exchange, Step
+from replicator.runtime.setup import init
+from replicator.runtime.wiring import Opened, node_pairs, open_exchange
+
+CONFIG = """
+nodes:
+  crm: {engine: postgres, dsn: "${CRM_DSN}"}
+  erp: {engine: postgres, dsn: "${ERP_DSN}"}
+mappings: mappings
+settings: {batch_rows: 20000, lock_timeout_ms: 500}
+"""
+
+
+class Crash(Exception):
+    """The daemon dies here."""
+
+
+@dataclass
+class Failpoint:
+    """Lets the writers' calls through until `calls` of them were made, then crashes before or after that call."""
+
+    calls: int | None = None
+    after: bool = False
+    hit: str = ""
+
+    def around(self, name: str, call: Any, *args: Any) -> Any:
+        if self.calls is None:
+            return call(*args)
+        self.calls -= 1
+        if self.calls > 0:
+            return call(*args)
+        self.calls, self.hit = None, name
+        if self.after:
+            call(*args)
+        raise Crash(name)
+
+
+class FaultyWriter:
+    """A writer that crashes where the failpoint says."""
+
+    def __init__(self, writer: Any, failpoint: Failpoint) -> None:
+        self._writer, self._failpoint = writer, failpoint
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._writer, name)
+        if name in ("begin", "commit", "execute", "query", "load"):
+            return lambda *args: self._failpoint.around(name, real, *args)
+        return real
+
+
+@dataclass
+class Pair:
+    """`crm` and `erp` are the users' connections."""
+
+    crm: psycopg.Connection
+    erp: psycopg.Connection
+    config: Config
+    environ: dict[str, str]
+    failpoint: Failpoint = field(default_factory=Failpoint)
+    opened: Opened | None = None
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def exchange(self) -> Exchange:
+        if self.opened is None:
+            while self.opened is None:
+                try:
+                    self.opened = open_exchange(self.config, node_pairs(self.config)[0], self.environ)
+                except NodeUnavailable as error:  # the dead daemon's sessions are still going away
+                    assert "55006" in str(error.__cause__ and getattr(error.__cause__, "sqlstate", "")), error
+            writers: dict[int, FaultyWriter] = {}
+            for flow in self.opened.exchange.flows:
+                for name in ("_writer", "_source"):
+                    real = getattr(flow, name)
+                    writers.setdefault(id(real), FaultyWriter(real, self.failpoint))
+                    setattr(flow, name, writers[id(real)])
+                flow._state._writer = flow._writer  # type: ignore[attr-defined]
+        return self.opened.exchange
+
+    def crash(self) -> None:
+        """The daemon is gone: sessions are cut, memory is lost."""
+        if self.opened is not None:
+            self.opened.close()
+            self.opened = None
+
+    def turn(self, flow: int | None = None) -> list[Step]:
+        """One turn of both flows, or a step of one of them."""
+        exchange = self.exchange
+        try:
+            if flow is None:
+                steps = exchange.turn()
+            else:
+                step = exchange.flows[flow].step()
+                steps = [step] if step else []
+        except Crash:
+            self.crash()
+            return []
+        self.steps += steps
+        return steps
+
+    def settle(self) -> None:
+        """Until everything that users have committed has gone both ways, and nothing is left to do."""
+        self.failpoint.calls = None
+        quiet = 0
+        targets = {0: _position(self.crm), 1: _position(self.erp)}
+        while quiet < 2:
+            worked = bool(self.turn())
+            flows = self.exchange.flows
+            behind = any(flow.drained < targets[i] for i, flow in enumerate(flows))
+            quiet = 0 if worked or behind else quiet + 1
+            if not worked:
+                self.exchange.wait(0.02)
+
+    def rows(self, node: str, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        connection = self.crm if node == "crm" else self.erp
+        return connection.execute(sql, params or None).fetchall()  # type: ignore[call-overload, no-any-return]
+
+    def conflicts(self) -> list[tuple[Any, ...]]:
+        sql = "SELECT flow, link, kind, field, winner, rule FROM replicator.conflict ORDER BY id"
+        return self.rows("crm", sql) + self.rows("erp", sql)
+
+    def parked(self) -> list[tuple[Any, ...]]:
+        sql = "SELECT flow, link, key, reason, sqlstate, message FROM replicator.parked ORDER BY id"
+        return self.rows("crm", sql) + self.rows("erp", sql)
+
+
+def _position(connection: psycopg.Connection) -> int:
+    # An empty transaction's WAL would not reach the stream; a flushed message moves the end that keepalives report.
+    row = connection.execute("SELECT pg_logical_emit_message(false, 'test', '')::text, pg_current_wal_insert_lsn() - '0/0'").fetchone()
+    assert row is not None
+    return int(row[1])
+
+
+def write_links(folder: Path, links: dict[str, str]) -> Path:
+    (folder / "mappings").mkdir(parents=True, exist_ok=True)
+    for name, text in links.items():
+        (folder / "mappings" / f"{name}.yaml").write_text(text)
+    path = folder / "replicator.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@contextmanager
+def linked(server: Server, folder: Path, name: str, crm: str, erp: str, links: dict[str, str]) -> Iterator[Pair]:
+    """Fresh databases on `server` with these schemas and links, initialised and ready to run."""
+    dsns = {"CRM_DSN": server.create_database(f"{name}_crm"), "ERP_DSN": server.create_database(f"{name}_erp")}
+    config, findings = load_config(write_links(folder, links), dsns)
+    assert config is not None, "\n".join(map(str, findings))
+    with psycopg.connect(dsns["CRM_DSN"], autocommit=True) as one, psycopg.connect(dsns["ERP_DSN"], autocommit=True) as two:
+        one.execute(crm)  # type: ignore[call-overload]
+        two.execute(erp)  # type: ignore[call-overload]
+        pair = Pair(one, two, config, dsns)
+        init(config, dsns, False, lambda action: None)
+        try:
+            yield pair
+        finally:
+            pair.crash()
+            for connection, slot in ((one, "replicator_crm_to_erp"), (two, "replicator_erp_to_crm")):
+                _drop_slot(connection, slot)
+
+
+def _drop_slot(connection: psycopg.Connection, slot: str) -> None:
+    """Slots are the server's, not the database's: the next test wants the same names."""
+    connection.execute("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s", (slot,))
+    while connection.execute("SELECT active FROM pg_replication_slots WHERE slot_name = %s AND active", (slot,)).fetchone():
+        pass
+    connection.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (slot,))
