@@ -30,9 +30,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class SavedCheckpoint:
+    """`system` and `timeline`: the source server it speaks of."""
+
     lsn: str
     slot: str
+    system: str
+    timeline: int
     seconds_ago: float
+
+    @property
+    def position(self) -> int:
+        return number(self.lsn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ def facts(connection: psycopg.Connection) -> Facts:
 def checkpoints(connection: psycopg.Connection, flows: Sequence[str]) -> dict[str, SavedCheckpoint]:
     """Needs the state schema."""
     rows = connection.execute(_sql("checkpoints"), (list(flows),)).fetchall()
-    return {flow: SavedCheckpoint(lsn, slot, seconds) for flow, lsn, slot, seconds in rows}
+    return {flow: SavedCheckpoint(*saved) for flow, *saved in rows}
 
 
 def slot_state(connection: psycopg.Connection, slot: str, checkpoint: str | None) -> SlotState | None:
@@ -107,7 +115,7 @@ def rows_in_state(connection: psycopg.Connection, name: str) -> int | None:
         return None
     if row[0] > COUNTED_UPTO:
         return int(row[0])
-    counted = connection.execute(f"SELECT count(*) FROM {state(name)}").fetchone()  # type: ignore[call-overload]
+    counted = connection.execute(f"SELECT count(*) FROM {state(name)}").fetchone()
     assert counted is not None
     return int(counted[0])
 

@@ -1,0 +1,277 @@
+"""What `lint`, `check` and the start of other commands find out about servers: findings, each saying what to type.
+
+Promises: nothing is changed on any server; a node that cannot be reached is one finding and the others are
+still looked at. Codes here: K03x clocks, K04x state of `init`, K05x reaching nodes, K06x links as servers see them
+(K00x to K02x, settings and privileges, are in engines/postgres/check.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+
+from replicator.engines.postgres.check import check_server, check_table, server_clock
+from replicator.engines.postgres.connect import connect
+from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.rehearse import rehearse
+from replicator.engines.postgres.setup import Action, flow_name, has_state, slot_name, verify_source
+from replicator.engines.postgres.status import Facts, checkpoints, facts
+from replicator.errors import ReplicatorError
+from replicator.mapping.structure import check_structure
+from replicator.model.config import Config
+from replicator.model.finding import Finding
+from replicator.model.link import Link
+from replicator.model.table import Table, TableName
+from replicator.program.compile import compile_flow
+from replicator.program.state import link_tables
+from replicator.program.trials import Trial, expression_trials, step_trials
+from replicator.runtime.setup import init
+from replicator.runtime.wiring import Catalog, complete, dsn_of, flows_of, links_between, node_pairs, read_catalog
+
+Connections = Mapping[str, psycopg.Connection]
+ROUND_TRIPS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """`clock_ms`: the node's clock against that of the first node, as well as round trips can tell (None: not known)."""
+
+    node: str
+    reached: bool
+    facts: Facts | None = None
+    clock_ms: float | None = None
+
+
+@dataclass
+class CheckReport:
+    nodes: list[NodeFacts] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def check(config: Config, environ: Mapping[str, str]) -> CheckReport:
+    """Everything that can be known before `run`."""
+    connections, findings = connect_all(config, environ, "check")
+    try:
+        catalog = read_catalog(config.links, connections)
+        servers = check_servers(config, connections, catalog)
+        structure = check_links(config, connections, catalog)
+        offsets = _offsets(connections)
+        findings += [*servers, *structure, *_clock_findings(config, offsets)]
+        if len(connections) == len(config.nodes) and not any(f.code == "L501" for f in structure):
+            findings += _check_init(config, environ, connections)
+        report = CheckReport(findings=findings)
+        first = next(iter(offsets.values()), (0.0, 0.0))[0]
+        for node in config.nodes:
+            if node.name in connections:
+                with translated(node.name):
+                    found = facts(connections[node.name])
+                report.nodes.append(NodeFacts(node.name, True, found, offsets[node.name][0] - first))
+            else:
+                report.nodes.append(NodeFacts(node.name, False))
+        return report
+    finally:
+        close_all(connections)
+
+
+def preflight(config: Config, environ: Mapping[str, str]) -> list[Finding]:
+    """The errors that would stop `init` half way."""
+    connections, findings = connect_all(config, environ, "init")
+    try:
+        if not findings:
+            catalog = read_catalog(config.links, connections)
+            findings = check_structure(config.links, catalog) + check_servers(config, connections, catalog)
+    finally:
+        close_all(connections)
+    return [finding for finding in findings if finding.severity == "error"]
+
+
+def connect_all(
+    config: Config, environ: Mapping[str, str], purpose: str
+) -> tuple[dict[str, psycopg.Connection], list[Finding]]:
+    """A connection to every node that can be reached, and a finding for every other."""
+    connections, findings = {}, []
+    for node in config.nodes:
+        try:
+            connections[node.name] = connect(node.name, dsn_of(config, node.name, environ), purpose)
+        except ReplicatorError as error:
+            findings.append(_as_finding(node.name, "K050", error))
+    return connections, findings
+
+
+def close_all(connections: Connections) -> None:
+    for connection in connections.values():
+        connection.close()
+
+
+def check_servers(config: Config, connections: Connections, catalog: Catalog) -> list[Finding]:
+    """Settings, slots and privileges of the nodes that are there."""
+    findings = []
+    for node, connection in connections.items():
+        with translated(node):
+            findings += check_server(connection, node, _slots_on(config, node))
+            for (where, _), found in catalog.items():
+                if where == node and found is not None:
+                    findings += check_table(connection, node, found, **_uses(config.links, node, found.name))
+    return findings
+
+
+def check_links(config: Config, connections: Connections, catalog: Catalog) -> list[Finding]:
+    """Links against the tables; where nothing is wrong there, against the servers' own understanding of the SQL."""
+    findings = check_structure(config.links, catalog)
+    if any(finding.severity == "error" for finding in findings):
+        return findings
+    for pair in node_pairs(config):
+        if set(pair) <= connections.keys():
+            links = links_between(config, pair)
+            tables = complete({key: found for key, found in catalog.items() if key[0] in pair})
+            for source, target in flows_of(links, pair):
+                findings += _rehearsed(links, tables, source, target, connections[target])
+    return findings
+
+
+def _rehearsed(
+    links: Sequence[Link],
+    tables: dict[tuple[str, TableName], Table],
+    source: str,
+    target: str,
+    connection: psycopg.Connection,
+) -> list[Finding]:
+    by_name = {link.name: link for link in links}
+    try:
+        programs = compile_flow(links, tables, source, target)
+        ddl = [sql for link in links for sql in link_tables(link, by_name, tables, target)]
+        ddl += [sql for program in programs for sql in program.setup]
+        single: list[Trial] = []
+        for program in programs:
+            single += expression_trials(program.link, by_name, tables, source, target)
+        refused = rehearse(connection, target, ddl, single)
+        places = {refusal.trial.where.path for refusal in refused}
+        whole = [trial for program in programs for trial in step_trials(program) if trial.where.path not in places]
+        refused += rehearse(connection, target, ddl, whole)
+    except ReplicatorError as error:
+        message = f"the statements of {flow_name(source, target)} could not be tried: {error.message}"
+        return [Finding(target, "K061", message, error.hint, "note")]
+    hint = "the types of the columns it reads must suit; casts are written cast(crm.x as integer)"
+    return [
+        Finding(r.trial.where, "K060", f"{target} refuses {r.trial.what}: {r.said} (SQLSTATE {r.sqlstate})", hint)
+        for r in refused
+    ]
+
+
+def _slots_on(config: Config, node: str) -> list[str]:
+    slots = []
+    for pair in node_pairs(config):
+        for source, target in flows_of(links_between(config, pair), pair):
+            if source == node:
+                slots.append(slot_name(flow_name(source, target)))
+    return slots
+
+
+def _uses(links: Sequence[Link], node: str, name: TableName) -> dict[str, bool]:
+    """Which privileges the links want on a table: {"written": ..., "read": ..., "full": ...}."""
+    here = [link for link in links if any(s.node == node and s.table == name for s in link.sides)]
+    return {
+        "written": any(target == node for link in here for _, target in link.flows),
+        "read": any(source == node for link in here for source, _ in link.flows),
+        "full": any(link.two_way for link in here),
+    }
+
+
+# -- clocks ------------------------------------------------------------------------------------------------------------
+
+
+def _offsets(connections: Connections) -> dict[str, tuple[float, float]]:
+    """Each node's clock minus ours, and how wrong that may be (half the quickest round trip), in milliseconds."""
+    found = {}
+    for node, connection in connections.items():
+        best = (0.0, float("inf"))
+        with translated(node):
+            for _ in range(ROUND_TRIPS):
+                sent = time.time()
+                clock = server_clock(connection)
+                received = time.time()
+                half = (received - sent) * 500
+                if half < best[1]:
+                    best = (clock / 1000 - (sent + received) * 500, half)
+        found[node] = best
+    return found
+
+
+def _clock_findings(config: Config, offsets: Mapping[str, tuple[float, float]]) -> list[Finding]:
+    findings = []
+    limit = config.settings.clock_limit_ms
+    for one, other in node_pairs(config):
+        if one in offsets and other in offsets:
+            apart = offsets[other][0] - offsets[one][0]
+            doubt = offsets[other][1] + offsets[one][1]
+            if abs(apart) - doubt > limit:
+                later, earlier = (other, one) if apart > 0 else (one, other)
+                message = f"the clocks are {abs(apart):,.0f} ms apart, {later} is ahead of {earlier}; the limit is {limit:,} ms"
+                hint = "synchronise both with NTP (`timedatectl set-ntp true`), or raise `clock_limit_ms` under `settings:`"
+                findings.append(Finding(f"{one} and {other}", "K030", message, hint))
+    return findings
+
+
+# -- the state of init -------------------------------------------------------------------------------------------------
+
+
+def _check_init(config: Config, environ: Mapping[str, str], connections: Connections) -> list[Finding]:
+    """What `init` would still do, and whether the sources are those that the checkpoints speak of."""
+    try:
+        prepared = {}
+        for node, connection in connections.items():
+            with translated(node):
+                prepared[node] = has_state(connection)
+        if not any(prepared.values()):
+            names = " and ".join(prepared)
+            return [
+                Finding(
+                    names,
+                    "K040",
+                    "not initialised yet",
+                    "run `replicator init` (`--dry-run` shows what it does)",
+                    "note",
+                )
+            ]
+        lost = [f for pair in node_pairs(config) for f in _sources_lost(config, pair, connections, prepared)]
+        missing: dict[str, list[Action]] = {}
+        init(config, environ, True, lambda action: missing.setdefault(action.node, []).append(action))
+    except ReplicatorError as error:
+        return [_as_finding("init", "K043", error)]
+    findings = list(lost)
+    places = {str(finding.where) for finding in lost}
+    for node, actions in missing.items():
+        if node not in places:
+            listed = ", ".join(action.what for action in actions[:4]) + (", ..." if len(actions) > 4 else "")
+            findings.append(Finding(node, "K041", f"not fully initialised, missing: {listed}", "run `replicator init`"))
+    return findings
+
+
+def _sources_lost(
+    config: Config, pair: tuple[str, str], connections: Connections, prepared: Mapping[str, bool]
+) -> list[Finding]:
+    findings = []
+    for source, target in flows_of(links_between(config, pair), pair):
+        flow = flow_name(source, target)
+        if prepared[target]:
+            saved = _identity_of(connections[target], flow, target)
+            if saved is not None:
+                with translated(source):
+                    problem = verify_source(connections[source], source, slot_name(flow), *saved)
+                if problem is not None:
+                    hint = "changes may be missing: compare the databases, then `replicator teardown` and `replicator init`"
+                    findings.append(Finding(source, "K042", f"{flow} cannot go on: {problem}", hint))
+    return findings
+
+
+def _identity_of(connection: psycopg.Connection, flow: str, node: str) -> tuple[str, int, int] | None:
+    with translated(node):
+        found = checkpoints(connection, [flow]).get(flow)
+    return None if found is None else (found.system, found.timeline, found.position)
+
+
+def _as_finding(where: str, code: str, error: ReplicatorError) -> Finding:
+    return Finding(where, code, error.message.removeprefix(f"{where}: "), error.hint)
