@@ -55,7 +55,7 @@ def root(
       replicator init                  prepare both databases (--dry-run shows how)
       replicator run                   keep them in step
     """
-    context.obj = Common(config, as_json)
+    context.obj = Common(config, as_json, debug)
     output = Output(as_json)
     if show_version:
         number = version("crm-erp-replicator")

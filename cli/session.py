@@ -47,12 +47,12 @@ class Session:
             hint = "name it with --config or REPLICATOR_CONFIG; README.md shows a small one"
             raise ConfigurationError(f"there is no configuration {self.config_path}", hint)
 
-    def load(self) -> Config:
-        """The configuration, if it and its links are free of errors and the DSNs are set."""
+    def load(self, links: bool = True) -> Config:
+        """The configuration, if it is free of errors and the DSNs are set. `links`: they must be right as well."""
         self.require_file()
         config, findings = load_config(self.config_path, self.environ)
         if config is not None:
-            findings = [*findings, *missing_environment(config, self.environ)]
+            findings = [*(findings if links else ()), *missing_environment(config, self.environ)]
         errors = errors_of(findings)
         if errors or config is None:
             raise BadConfiguration(errors)
@@ -65,6 +65,7 @@ class Common:
 
     config: Path | None = None
     as_json: bool = False
+    debug: bool = False
 
 
 def open_session(context: typer.Context, config: Path | None, as_json: bool) -> Session:

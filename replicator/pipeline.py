@@ -44,6 +44,8 @@ from replicator.program.program import Program
 from replicator.program.sql import bit_text
 
 IDLE_CHECKPOINT_SECONDS = 5.0
+FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
+SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
 
 Changes = dict[str, list[RowChange]]  # link -> its rows
 MirrorRow = tuple[list[str], int, str | None, str | None, str | None]  # keys, seq, positions and stamp of a dead pair
@@ -137,6 +139,7 @@ class Flow:
         self._batch_rows = batch_rows
         self._parking = Parking()
         self._injected: list[tuple[int, str, RowChange]] = []
+        self._swept = 0
         self._saved = 0
         self._saved_at = 0.0
         self._pending: Batch | None = None
@@ -464,7 +467,10 @@ class Flow:
                 outcome.remembered = True
             if steps.returned and (counts.get("N") or counts.get("U")):
                 self._take_returned(program, rows, outcome)
-        self._writer.execute(steps.clear)
+        self._swept = self._swept + len(rows) if len(rows) < FEW_ROWS else SWEPT_ROWS
+        for statement in steps.clear if self._swept >= SWEPT_ROWS else steps.sweep:
+            self._writer.execute(statement)
+        self._swept %= SWEPT_ROWS
 
     def _take_returned(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """What the target made or owns becomes a change of the target's, stamped just above what it answers."""

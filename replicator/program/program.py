@@ -41,6 +41,7 @@ class Steps:
     too_late    logs changes of dead pairs and of rows that are gone
     rekey       the source's key has changed
     bury        pairs of deleted records become tombstones; returns them as text for the other node
+    clear, sweep   empty the session's tables: for good, or cheaply after a few rows
     remember    the ledger of what was written here, with the position; see CONVERGENCE.md
     returned    rows whose values must flow back: (seq, mask, columns of the reverse feed as text)
     """
@@ -49,7 +50,8 @@ class Steps:
     insert: str
     update: str
     delete: str
-    clear: str
+    clear: tuple[str, ...]
+    sweep: tuple[str, ...]
     update_partial: str | None = None
     count: str | None = None
     hold: str | None = None

@@ -24,12 +24,22 @@ from replicator.mapping.structure import check_structure
 from replicator.model.config import Config
 from replicator.model.finding import Finding
 from replicator.model.link import Link
-from replicator.model.table import Table, TableName
+from replicator.model.table import TableName
 from replicator.program.compile import compile_flow
+from replicator.program.projection import Tables
 from replicator.program.state import link_tables
 from replicator.program.trials import Trial, expression_trials, step_trials
 from replicator.runtime.setup import init
-from replicator.runtime.wiring import Catalog, complete, dsn_of, flows_of, links_between, node_pairs, read_catalog
+from replicator.runtime.wiring import (
+    Catalog,
+    NodePair,
+    complete,
+    dsn_of,
+    flows_of,
+    links_between,
+    node_pairs,
+    read_catalog,
+)
 
 Connections = Mapping[str, psycopg.Connection]
 ROUND_TRIPS = 7
@@ -37,7 +47,7 @@ ROUND_TRIPS = 7
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """`clock_ms`: the node's clock against that of the first node, as well as round trips can tell (None: not known)."""
+    """`clock_ms`: the node's clock against that of the first node reached, as well as round trips can tell."""
 
     node: str
     reached: bool
@@ -134,7 +144,7 @@ def check_links(config: Config, connections: Connections, catalog: Catalog) -> l
 
 def _rehearsed(
     links: Sequence[Link],
-    tables: dict[tuple[str, TableName], Table],
+    tables: Tables,
     source: str,
     target: str,
     connection: psycopg.Connection,
@@ -209,8 +219,8 @@ def _clock_findings(config: Config, offsets: Mapping[str, tuple[float, float]]) 
             doubt = offsets[other][1] + offsets[one][1]
             if abs(apart) - doubt > limit:
                 later, earlier = (other, one) if apart > 0 else (one, other)
-                message = f"the clocks are {abs(apart):,.0f} ms apart, {later} is ahead of {earlier}; the limit is {limit:,} ms"
-                hint = "synchronise both with NTP (`timedatectl set-ntp true`), or raise `clock_limit_ms` under `settings:`"
+                message = f"the clock of {later} is {abs(apart):,.0f} ms ahead of {earlier}'s; the limit is {limit:,} ms"
+                hint = "synchronise both (`timedatectl set-ntp true`), or raise `clock_limit_ms` under `settings:`"
                 findings.append(Finding(f"{one} and {other}", "K030", message, hint))
     return findings
 
@@ -251,7 +261,7 @@ def _check_init(config: Config, environ: Mapping[str, str], connections: Connect
 
 
 def _sources_lost(
-    config: Config, pair: tuple[str, str], connections: Connections, prepared: Mapping[str, bool]
+    config: Config, pair: NodePair, connections: Connections, prepared: Mapping[str, bool]
 ) -> list[Finding]:
     findings = []
     for source, target in flows_of(links_between(config, pair), pair):
@@ -262,7 +272,7 @@ def _sources_lost(
                 with translated(source):
                     problem = verify_source(connections[source], source, slot_name(flow), *saved)
                 if problem is not None:
-                    hint = "changes may be missing: compare the databases, then `replicator teardown` and `replicator init`"
+                    hint = "changes may be missing: compare the databases, then `replicator teardown` and `init`"
                     findings.append(Finding(source, "K042", f"{flow} cannot go on: {problem}", hint))
     return findings
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from replicator.errors import NodeUnavailable, ReplicatorError
 from replicator.model.config import Config
-from replicator.pipeline import Exchange, Step, Totals
+from replicator.pipeline import Exchange, Flow, Step, Totals
 from replicator.runtime.wiring import NodePair, node_pairs, open_exchange
 
 log = logging.getLogger("replicator")
@@ -29,13 +29,15 @@ Watch = Callable[[Step], None]
 
 @dataclass
 class Daemon:
-    """`run` blocks until `stop` is set. `totals`: flow -> its running totals, for status and metrics."""
+    """`run` blocks until `stop` is set. `totals`: flow -> its running totals, for status and metrics.
+    `flows`: those that are connected just now."""
 
     config: Config
     environ: Mapping[str, str]
     watch: Watch = lambda step: None
     stop: threading.Event = field(default_factory=threading.Event)
     totals: dict[str, Totals] = field(default_factory=dict)
+    flows: dict[str, Flow] = field(default_factory=dict)
     failed: ReplicatorError | None = None
 
     def run(self) -> None:
@@ -81,9 +83,12 @@ class Daemon:
                 if before is not None:
                     flow.totals = before
                 self.totals[flow.name] = flow.totals
+                self.flows[flow.name] = flow
             log.info("%s: running", " and ".join(flow.name for flow in exchange.flows))
             self._loop(exchange)
         finally:
+            for flow in exchange.flows:
+                self.flows.pop(flow.name, None)
             opened.close()
 
     def _loop(self, exchange: Exchange) -> None:

@@ -44,6 +44,7 @@ class PostgresStream:
         self._confirmed = start
         self._reported = time.monotonic()
         self._behind = False
+        self._in_parts = False
         self._wal_end = start
         self._connection = connect(node, dsn, f"reads {slot}", replication=True)
         options = [f"proto_version '1'", f"publication_names '\"{publication}\"'", "messages 'true'"]
@@ -64,7 +65,7 @@ class PostgresStream:
     def read(self, limit: int) -> Batch | None:
         assembler = self._assembler
         linger_until = 0.0
-        while assembler.rows < limit and assembler.bytes < BATCH_BYTES:
+        while not self._enough(limit):
             payload = self._next()
             if payload is not None:
                 self._receive(payload)
@@ -81,9 +82,7 @@ class PostgresStream:
                     continue
             break
         self._report_if_due()
-        if assembler.rows >= limit or assembler.bytes >= BATCH_BYTES:
-            return self._taken()
-        if assembler.ready:
+        if assembler.ready or self._large(limit):
             return self._taken()
         if not assembler.in_transaction:
             self._position = max(self._position, self._wal_end)
@@ -97,8 +96,20 @@ class PostgresStream:
     def close(self) -> None:
         self._connection.close()
 
+    def _enough(self, limit: int) -> bool:
+        """A batch ends with a transaction; only one that is several batches large is handed out in parts, and its last
+        part ends with it."""
+        assembler = self._assembler
+        if assembler.in_transaction:
+            return self._large(limit)
+        return assembler.ready and (self._in_parts or assembler.rows >= limit or assembler.bytes >= BATCH_BYTES)
+
+    def _large(self, limit: int) -> bool:
+        return self._assembler.rows >= 2 * limit or self._assembler.bytes >= 2 * BATCH_BYTES
+
     def _taken(self) -> Batch:
         batch = self._assembler.take()
+        self._in_parts = not batch.complete
         if batch.complete:
             self._position = max(self._position, batch.end)
         return batch

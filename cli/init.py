@@ -1,0 +1,71 @@
+"""`replicator init`: prepares every node, or says how it would."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from replicator.engines.postgres.setup import Action
+from replicator.runtime import setup
+from replicator.runtime.checks import preflight
+
+from .output import Output
+from .session import ConfigOption, JsonOption, open_session
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the SQL, change nothing.")]
+
+
+def init(
+    context: typer.Context,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Prepares the databases: state schema, replica identities, publications, slots. Safe to run again.
+
+    What is wrong with settings, privileges or links is found first, and then nothing is changed at all.
+    `replicator teardown` takes everything back.
+
+    \b
+    Example:
+      replicator init --dry-run        every statement, for every node
+      replicator init
+    """
+    session = open_session(context, config, as_json)
+    loaded = session.load()
+    errors = preflight(loaded, session.environ)
+    if errors:
+        hint = "mend what is listed; `replicator check` shows the whole picture"
+        session.output.failure("nothing was changed: the databases are not ready for init", hint, errors)
+        return 1
+    report = ActionReport(session.output, dry_run)
+    setup.init(loaded, session.environ, dry_run, report)
+    report.close()
+    return 0
+
+
+class ActionReport:
+    """Says each action as it is done, or would be."""
+
+    def __init__(self, output: Output, dry_run: bool) -> None:
+        self.output = output
+        self.dry_run = dry_run
+        self.actions: list[Action] = []
+
+    def __call__(self, action: Action) -> None:
+        self.actions.append(action)
+        if self.dry_run:
+            self.output.line(f"-- {action.node}: {action.what}", "bold")
+            self.output.line(f"{action.sql.rstrip().removesuffix(';')};\n")
+        else:
+            self.output.line(f"{action.node}: {action.what}")
+
+    def close(self) -> None:
+        count = len(self.actions)
+        if not count:
+            self.output.line("nothing to do")
+        elif self.dry_run:
+            self.output.line(f"-- {count} actions; nothing was changed")
+        actions = [{"node": a.node, "what": a.what, "sql": a.sql} for a in self.actions]
+        self.output.document({"dry_run": self.dry_run, "done": 0 if self.dry_run else count, "actions": actions})

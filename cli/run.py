@@ -1,0 +1,210 @@
+"""`replicator run`: the daemon in the foreground, as a service manager or a terminal wants it.
+
+Promises: SIGTERM and Ctrl-C finish the batch in hand and end with 0 (a second one ends at once: nothing is
+lost by that either); nothing starts with a configuration that has errors.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from replicator.errors import NodeUnavailable
+from replicator.model.config import Config
+from replicator.pipeline import Totals
+from replicator.runtime.checks import check_links, close_all, connect_all
+from replicator.runtime.daemon import Daemon
+from replicator.runtime.drain import Drain, Idle, all_flows
+from replicator.runtime.status import Status, read_status, require_initialised
+from replicator.runtime.wiring import plain_connections, read_catalog
+
+from . import logs
+from .logs import LogFormat
+from .output import Output
+from .session import BadConfiguration, Common, ConfigOption, JsonOption, Session, errors_of, open_session
+
+log = logging.getLogger("replicator")
+
+POLL_SECONDS = 0.1
+UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def run(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Carry over what is there now, then stop.")] = False,
+    until_idle: Annotated[
+        float | None, typer.Option("--until-idle", metavar="SECONDS", min=0.05, help="Stop when idle for that long.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run and from where; start nothing.")
+    ] = False,
+    report_every: Annotated[
+        str,
+        typer.Option(
+            "--report-every", metavar="TIME", help="How often to log a line a flow, such as 30s or 5m; 0: never."
+        ),
+    ] = "10s",
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option("--log-format", help="Log lines for people or as JSON. [default: text; with --json: json]"),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Keeps the databases in step until it is told to stop, by SIGTERM or Ctrl-C.
+
+    A server that goes away is waited for. What needs a person ends the run with a message and exit code 3.
+    With --json, one object with the totals is printed at the end; the log is on standard error.
+
+    \b
+    Example:
+      replicator run
+      replicator run --until-idle 5            in cron: catch up, then stop
+      replicator run --dry-run                 flows, links, slots, start positions
+    """
+    if once and until_idle is not None:
+        raise typer.BadParameter("--once and --until-idle exclude each other")
+    every = seconds(report_every)
+    session = open_session(context, config, as_json)
+    loaded = session.load()
+    _refuse_errors(session, loaded, patient=not (once or until_idle is not None or dry_run))
+    status = read_status(loaded, session.environ)
+    require_initialised(status)
+    if dry_run:
+        _show_plan(session.output, status)
+        return 0
+    form = log_format or (LogFormat.json if session.output.as_json else LogFormat.text)
+    handler = logs.start(session.output, form, (context.find_object(Common) or Common()).debug)
+    try:
+        daemon = Daemon(loaded, session.environ)
+        with _signals(daemon.stop), _company(daemon, every, _condition(session, loaded, daemon, once, until_idle)):
+            daemon.run()
+        _log_totals(daemon, "stopped: ")
+    finally:
+        logs.stop(handler)
+    session.output.document({"flows": {name: _totals(totals) for name, totals in sorted(daemon.totals.items())}})
+    return 0
+
+
+def seconds(text: str) -> float:
+    """`10s`, `500ms`, `5m` or a plain number of seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|)", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a time; write 30s or 5m")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def _refuse_errors(session: Session, config: Config, patient: bool) -> None:
+    """What lint finds on the servers. A daemon starts without a server that is away and waits for it (`patient`)."""
+    connections, unreachable = connect_all(config, session.environ, "run")
+    try:
+        if unreachable and not patient:
+            first = unreachable[0]
+            raise NodeUnavailable(f"{first.where}: {first.message}", first.hint)
+        errors = errors_of(check_links(config, connections, read_catalog(config.links, connections)))
+    finally:
+        close_all(connections)
+    if errors:
+        raise BadConfiguration(errors)
+
+
+def _condition(
+    session: Session, config: Config, daemon: Daemon, once: bool, until_idle: float | None
+) -> Callable[[], bool]:
+    """When to stop without being told."""
+    if once:
+        drain = Drain(config, daemon, plain_connections(config, session.environ, "run --once"))
+        drain.mark()
+        return drain.done
+    if until_idle is not None:
+        idle = Idle(daemon, frozenset(all_flows(config)))
+        daemon.watch = idle.watch
+        return lambda: idle.seconds() >= until_idle
+    return lambda: False
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """The first signal asks, the second kills."""
+
+    def asked(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+        log.info("stopping after the batch in hand; the same again ends at once")
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _company(daemon: Daemon, every: float, over: Callable[[], bool]) -> Iterator[None]:
+    """A thread beside the daemon that reports, and stops it when `over` says so."""
+    leave = threading.Event()
+
+    def keep() -> None:
+        reported = time.monotonic()
+        try:
+            while not leave.wait(POLL_SECONDS):
+                if every and time.monotonic() - reported >= every:
+                    reported = time.monotonic()
+                    _log_totals(daemon)
+                if over():
+                    daemon.stop.set()
+                    return
+        except Exception:
+            log.exception("the daemon's companion failed")
+            daemon.stop.set()
+
+    thread = threading.Thread(target=keep, name="replicator reports")
+    thread.start()
+    try:
+        yield
+    finally:
+        leave.set()
+        thread.join()
+
+
+def _log_totals(daemon: Daemon, prefix: str = "") -> None:
+    for name, totals in sorted(daemon.totals.items()):
+        rows = sum(totals.written.values())
+        text = (
+            f"{prefix}{name}: {totals.transactions:,} transactions, {totals.changes:,} changes, {rows:,} rows written, "
+            f"{totals.conflicts:,} conflicts, {totals.parked:,} parked, {totals.behind_ms:,.0f} ms behind"
+        )
+        if totals.waiting:
+            text += f"; waiting: {totals.waiting}"
+        log.info("%s", text, extra={"fields": {"flow": name, **_totals(totals)}})
+
+
+def _totals(totals: Totals) -> dict[str, Any]:
+    return {
+        "transactions": totals.transactions, "changes": totals.changes, "rows_written": dict(totals.written),
+        "conflicts": totals.conflicts, "parked": totals.parked, "behind_ms": round(totals.behind_ms, 3),
+        "waiting": totals.waiting,
+    }  # fmt: skip
+
+
+def _show_plan(output: Output, status: Status) -> None:
+    rows = [(f.flow, f.slot, f.slot_state, f.position, ", ".join(f.links)) for f in status.flows]
+    output.table(("flow", "slot", "is", "starts at", "links"), rows)
+    output.line("nothing was started")
+    flows = [
+        {"flow": f.flow, "links": f.links, "slot": f.slot, "slot_state": f.slot_state, "starts_at": f.position}
+        for f in status.flows
+    ]
+    output.document({"dry_run": True, "flows": flows})

@@ -1,0 +1,76 @@
+"""`replicator status`: how the flows stand, read from the databases."""
+
+from __future__ import annotations
+
+import typer
+
+from replicator.runtime.status import FlowStatus, Status, as_document, read_status, unreachable_error
+
+from .output import Output, as_object
+from .session import ConfigOption, JsonOption, open_session
+
+
+def status(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Shows how far each flow is, what it has parked and which conflicts it met. Works from anywhere.
+
+    Ends with 1 if a person must see to something: records parked for another reason than waiting for a record
+    that is still to come, or a replication slot that is gone.
+
+    \b
+    Example:
+      replicator status
+      replicator status --json | jq '.flows[] | {flow, behind_bytes, parked}'
+    """
+    session = open_session(context, config, as_json)
+    found = read_status(session.load(), session.environ)
+    output = session.output
+    _show(output, found)
+    if found.unreachable:
+        output.findings(found.unreachable)
+        if not as_json:
+            raise unreachable_error(found)
+    problems = [as_object(finding) for finding in found.problems]
+    unreachable = [as_object(finding) for finding in found.unreachable]
+    output.document({**as_document(found), "problems": problems, "unreachable": unreachable})
+    if found.unreachable:
+        return unreachable_error(found).exit_code
+    return 1 if found.problems else 0
+
+
+def _show(output: Output, found: Status) -> None:
+    headers = ("flow", "position", "saved", "slot", "behind", "conflicts", "24 h", "parked")
+    rows = [
+        (
+            flow.flow,
+            flow.position,
+            "-" if flow.checkpoint_seconds is None else f"{flow.checkpoint_seconds:,.0f} s ago",
+            flow.slot_state,
+            _size(flow.behind_bytes),
+            flow.conflicts,
+            flow.conflicts_24h,
+            _parked(flow),
+        )
+        for flow in found.flows
+    ]
+    output.table(headers, rows, right=(2, 4, 5, 6))
+    if found.pairs:
+        output.line()
+        output.table(("link", "pairs"), sorted(found.pairs.items()), right=(1,))
+    if found.problems:
+        output.line()
+        output.findings(found.problems)
+
+
+def _parked(flow: FlowStatus) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(flow.parked.items())) or "-"
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "-"
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1024 or unit == "GB":
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1024
+    return ""

@@ -1,0 +1,91 @@
+"""Tells when a running daemon has nothing left to do: a condition on positions, not a guess by time.
+
+`run --once` and `--until-idle` stop by it, and the demo compares the two databases when it holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import psycopg
+
+from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.setup import flow_name
+from replicator.engines.postgres.status import flushed_position, outbox_rows
+from replicator.model.config import Config
+from replicator.pipeline import Step
+from replicator.runtime.daemon import Daemon
+from replicator.runtime.wiring import flows_of, links_between, node_pairs
+
+QUIET = 3
+
+
+@dataclass
+class Idle:
+    """For how long no flow has done anything. Its `watch` is one of the daemon's watchers."""
+
+    daemon: Daemon
+    expected: frozenset[str]  # flows that must be connected for the time to count
+    last: float = field(default_factory=time.monotonic)
+
+    def watch(self, step: Step) -> None:  # noqa: ARG002 - that there was one is all that matters
+        self.last = time.monotonic()
+
+    def seconds(self) -> float:
+        """0 while a flow is not connected or waits for somebody's lock."""
+        waiting = any(totals.waiting for totals in list(self.daemon.totals.values()))
+        if waiting or not self.expected <= self.daemon.flows.keys():
+            self.last = time.monotonic()
+        return time.monotonic() - self.last
+
+
+def all_flows(config: Config) -> dict[str, tuple[str, str]]:
+    """Every flow of the configuration, with its source and target."""
+    return {
+        flow_name(source, target): (source, target)
+        for pair in node_pairs(config)
+        for source, target in flows_of(links_between(config, pair), pair)
+    }
+
+
+class Drain:
+    """Whether everything that was committed anywhere before `mark` has arrived, with all it gave rise to.
+
+    `connections`: one to each node, not used by anybody else meanwhile.
+    """
+
+    def __init__(self, config: Config, daemon: Daemon, connections: Mapping[str, psycopg.Connection]) -> None:
+        self._flows = all_flows(config)
+        self._daemon = daemon
+        self._connections = connections
+        self._marks: dict[str, int] = {}
+        self._batches = -1
+        self._quiet = 0
+
+    def mark(self) -> None:
+        """From now on `done` speaks of what has been committed up to here."""
+        for node, connection in self._connections.items():
+            with translated(node):
+                self._marks[node] = flushed_position(connection)
+        self._quiet = 0
+
+    def done(self) -> bool:
+        """Read to the mark and written, nothing waits to flow back, and that holds for QUIET calls in a row."""
+        batches = sum(totals.batches for totals in list(self._daemon.totals.values()))
+        still = batches == self._batches
+        self._batches = batches
+        self._quiet = self._quiet + 1 if still and self._arrived() else 0
+        return self._quiet >= QUIET
+
+    def _arrived(self) -> bool:
+        for name, (source, _) in self._flows.items():
+            flow = self._daemon.flows.get(name)
+            if flow is None or flow.totals.waiting or flow.drained < self._marks[source]:
+                return False
+        for node, connection in self._connections.items():
+            with translated(node):
+                if outbox_rows(connection):
+                    return False
+        return True

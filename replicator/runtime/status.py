@@ -1,0 +1,174 @@
+"""How the flows stand, from the databases alone: true whether a daemon runs or not, and wherever it runs.
+
+Promises: changes nothing; a node that cannot be reached leaves gaps in the picture, not an exception.
+`problems` are what a person must see to: records parked for another reason than waiting, slots that are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.setup import flow_name, has_state, slot_name
+from replicator.engines.postgres.status import (
+    bytes_after,
+    checkpoints,
+    conflict_counts,
+    parked_counts,
+    rows_in_state,
+    slot_state,
+)
+from replicator.errors import ConfigurationError, NodeUnavailable, ReplicatorError
+from replicator.model.config import Config
+from replicator.model.finding import Finding
+from replicator.program import names
+from replicator.runtime.checks import close_all, connect_all
+from replicator.runtime.wiring import flows_of, links_between, node_pairs
+
+WAITS = "waits"  # the reason of what goes on by itself when the record it refers to arrives
+
+
+@dataclass
+class FlowStatus:
+    """`position` None: never initialised (or its target is not reached). `slot_state`: active (a daemon reads it),
+    inactive, missing, lost (the server has removed WAL that was still needed) or unknown."""
+
+    flow: str
+    source: str
+    target: str
+    links: list[str]
+    slot: str
+    position: str | None = None
+    checkpoint_seconds: float | None = None
+    slot_state: str = "unknown"
+    behind_bytes: int | None = None
+    kept_bytes: int | None = None
+    conflicts: int = 0
+    conflicts_24h: int = 0
+    conflict_kinds: dict[str, int] = field(default_factory=dict)
+    parked: dict[str, int] = field(default_factory=dict)
+    oldest_parked_seconds: float | None = None
+
+
+@dataclass
+class Status:
+    """`pairs`: link -> pairs in its crosswalk, for links that keep one. `initialised`: every node that is reached."""
+
+    flows: list[FlowStatus] = field(default_factory=list)
+    pairs: dict[str, int] = field(default_factory=dict)
+    unreachable: list[Finding] = field(default_factory=list)
+    problems: list[Finding] = field(default_factory=list)
+    initialised: bool = True
+
+
+def read_status(config: Config, environ: Mapping[str, str]) -> Status:
+    status = Status()
+    connections, status.unreachable = connect_all(config, environ, "status")
+    try:
+        prepared: dict[str, psycopg.Connection] = {}
+        for node, connection in connections.items():
+            with translated(node):
+                if has_state(connection):
+                    prepared[node] = connection
+        status.initialised = prepared.keys() == connections.keys()
+        for pair in node_pairs(config):
+            links = links_between(config, pair)
+            for source, target in flows_of(links, pair):
+                flow = flow_name(source, target)
+                feeding = [link.name for link in links if (source, target) in link.flows]
+                one = FlowStatus(flow, source, target, feeding, slot_name(flow))
+                _read_flow(one, connections.get(source), prepared.get(target))
+                status.flows.append(one)
+        for link in config.links:
+            known = next((side.node for side in link.sides if side.node in prepared), None)
+            if known is not None:
+                with translated(known):
+                    count = rows_in_state(prepared[known], names.crosswalk(link))
+                if count is not None:
+                    status.pairs[link.name] = count
+    finally:
+        close_all(connections)
+    status.problems = _problems(status)
+    return status
+
+
+def require_initialised(status: Status) -> None:
+    """Raises what `run` says when there is nothing to start from."""
+    never = [flow.flow for flow in status.flows if flow.position is None]
+    if never and not status.unreachable:
+        raise ConfigurationError(f"not initialised: {', '.join(never)}", "run `replicator init` first")
+
+
+def as_document(status: Status) -> dict[str, Any]:
+    """For --json."""
+    return {
+        "initialised": status.initialised,
+        "flows": [
+            {
+                "flow": f.flow, "source": f.source, "target": f.target, "links": f.links,
+                "checkpoint": {"position": f.position, "seconds_ago": f.checkpoint_seconds},
+                "slot": {"name": f.slot, "state": f.slot_state, "kept_bytes": f.kept_bytes},
+                "behind_bytes": f.behind_bytes,
+                "conflicts": {"total": f.conflicts, "last_24h": f.conflicts_24h, "by_kind": f.conflict_kinds},
+                "parked": f.parked,
+                "oldest_parked_seconds": f.oldest_parked_seconds,
+            }
+            for f in status.flows
+        ],
+        "pairs": status.pairs,
+    }  # fmt: skip
+
+
+def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psycopg.Connection | None) -> None:
+    if target is not None:
+        with translated(one.target):
+            saved = checkpoints(target, [one.flow]).get(one.flow)
+            if saved is not None:
+                one.position, one.checkpoint_seconds = saved.lsn, saved.seconds_ago
+            for flow, kind, total, recent in conflict_counts(target):
+                if flow == one.flow:
+                    one.conflict_kinds[kind] = total
+                    one.conflicts += total
+                    one.conflicts_24h += recent
+            for flow, reason, count, age in parked_counts(target):
+                if flow == one.flow:
+                    one.parked[reason] = count
+                    one.oldest_parked_seconds = max(age, one.oldest_parked_seconds or 0.0)
+    if source is not None:
+        with translated(one.source):
+            slot = slot_state(source, one.slot, one.position)
+            if slot is None:
+                one.slot_state = "missing"
+                one.behind_bytes = bytes_after(source, one.position) if one.position else None
+            else:
+                one.slot_state = "lost" if slot.lost else "active" if slot.active else "inactive"
+                one.behind_bytes, one.kept_bytes = slot.behind_bytes, slot.kept_bytes
+
+
+def _problems(status: Status) -> list[Finding]:
+    problems = []
+    for flow in status.flows:
+        where = flow.flow
+        if flow.slot_state == "missing" and flow.position is None:
+            problems.append(Finding(where, "S001", "not initialised", "run `replicator init`"))
+        elif flow.slot_state in {"missing", "lost"}:
+            message = f"slot {flow.slot} on {flow.source} is {flow.slot_state}: changes may be missing on {flow.target}"
+            hint = "compare the databases, then `replicator teardown` and `replicator init`"
+            problems.append(Finding(where, "S002", message, hint))
+        for reason, count in sorted(flow.parked.items()):
+            if reason != WAITS:
+                records = "record is" if count == 1 else "records are"
+                message = f"{count:,} {records} parked: {reason}"
+                hint = "`replicator parked list` shows them and why"
+                problems.append(Finding(where, "S003", message, hint))
+    return problems
+
+
+def unreachable_error(status: Status) -> ReplicatorError:
+    """What to end with when part of the picture is missing."""
+    first = status.unreachable[0]
+    return NodeUnavailable(f"{first.where}: {first.message}", first.hint)
