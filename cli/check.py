@@ -12,7 +12,7 @@ from .output import Output, as_object
 from .session import ConfigOption, JsonOption, errors_of, open_session
 
 
-def check(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def check(context: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """Checks the servers: settings, free slots, privileges, clocks, tables, and what `init` has made.
 
     Every finding says what to type. Ends with 1 if any of them is an error. Changes nothing.
@@ -45,7 +45,7 @@ def check(context: typer.Context, config: ConfigOption = None, as_json: JsonOpti
 
 
 def _nodes(output: Output, report: checks.CheckReport) -> None:
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for node in report.nodes:
         if node.facts is None:
             rows.append((node.node, "not reached", "", "", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -18,10 +19,9 @@ LINE_SECONDS = 2.0
 
 def demo(
     context: typer.Context,
+    *,
     seconds: Annotated[float, typer.Option("--seconds", min=0.5, help="How long people work on both sides.")] = 20.0,
-    accounts: Annotated[
-        int, typer.Option("--accounts", min=10, help="Companies in the world; all else follows.")
-    ] = 2_000,
+    accounts: Annotated[int, typer.Option("--accounts", min=10, help="Companies in its world.")] = 2_000,
     seed: Annotated[int, typer.Option("--seed", help="Another number, another world.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards, until Ctrl-C.")] = False,
     as_json: JsonOption = False,
@@ -55,7 +55,7 @@ def demo(
     return 0 if report.in_sync else 1
 
 
-def _stay(output: Output, view: "View", run: DemoRun) -> None:
+def _stay(output: Output, view: View, run: DemoRun) -> None:
     for node, command in run.psql().items():
         output.line(f"{node}: {command}")
     output.line("replicating until Ctrl-C")
@@ -72,7 +72,7 @@ class View:
     def __init__(self, output: Output) -> None:
         self.output = output
         self.run: DemoRun | None = None
-        self.redraw = lambda: None
+        self.redraw: Callable[[], None] = lambda: None
         self.silent = False
         self._drawn = 0.0
         self._said = time.monotonic()

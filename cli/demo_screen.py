@@ -76,7 +76,7 @@ def report_lines(report: Report) -> Iterator[tuple[str, str]]:
     ms = report.latency_ms
     yield (
         (
-            f"latency         p50 {_ms(ms['p50'])}, p95 {_ms(ms['p95'])}, p99 {_ms(ms['p99'])} from commit to commit; "
+            f"latency         p50 {_ms(ms['p50'])}, p95 {_ms(ms['p95'])}, p99 {_ms(ms['p99'])} from commit to arrival; "
             f"all had arrived {report.catch_up_seconds:,.1f} s after the last of it"
         ),
         "",

@@ -18,6 +18,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the SQL, ch
 
 def init(
     context: typer.Context,
+    *,
     dry_run: DryRunOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,

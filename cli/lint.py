@@ -7,6 +7,7 @@ tables and lets the servers plan the SQL that each link compiles to. Nothing is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ from .session import ConfigOption, JsonOption, Session, errors_of, open_session
 
 def lint(
     context: typer.Context,
+    *,
     offline: Annotated[bool, typer.Option("--offline", help="Read the files only, connect to nothing.")] = False,
     online: Annotated[bool, typer.Option("--online", help="A node that cannot be reached is an error.")] = False,
     config: ConfigOption = None,
@@ -48,7 +50,6 @@ def lint(
 
 
 def _with_servers(session: Session, config: Config, online: bool) -> list[Finding]:
-    severity = "error" if online else "note"
     unset = missing_environment(config, session.environ)
     if unset and not online:
         names = ", ".join(sorted({node.dsn_env for node in config.nodes if not session.environ.get(node.dsn_env)}))
@@ -62,7 +63,9 @@ def _with_servers(session: Session, config: Config, online: bool) -> list[Findin
         found = check_links(config, connections, catalog)
     finally:
         close_all(connections)
-    return [*(Finding(f.where, f.code, f.message, f.hint, severity) for f in unreachable), *found]
+    if not online:
+        unreachable = [replace(finding, severity="note") for finding in unreachable]
+    return [*unreachable, *found]
 
 
 def _report(session: Session, config: Config | None, findings: Sequence[Finding]) -> int:

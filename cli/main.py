@@ -41,6 +41,7 @@ app.command("status")(status.status)
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
+    *,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something unexpected happens.")] = False,

@@ -85,11 +85,11 @@ class Output:
         if self.as_json:
             return
         for finding in findings:
-            shown = str(finding) if finding.severity == "error" else str(finding).replace(
-                f"{finding.where}: {finding.code} ", f"{finding.where}: {finding.code} {finding.severity}: ", 1
-            )  # fmt: skip
-            style = STYLES[finding.severity]
-            self._print(*((self._err, sys.stderr) if errors else (self._out, sys.stdout)), shown, style)
+            severity = "" if finding.severity == "error" else f"{finding.severity}: "
+            hint = f" ({finding.hint})" if finding.hint else ""
+            text = f"{finding.where}: {finding.code} {severity}{finding.message}{hint}"
+            console, stream = (self._err, sys.stderr) if errors else (self._out, sys.stdout)
+            self._print(console, stream, text, STYLES[finding.severity])
 
     @contextmanager
     def live(self, picture: Callable[[], RenderableType]) -> Iterator[Callable[[], None]]:

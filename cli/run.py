@@ -40,13 +40,12 @@ UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 def run(
     context: typer.Context,
+    *,
     once: Annotated[bool, typer.Option("--once", help="Carry over what is there now, then stop.")] = False,
     until_idle: Annotated[
         float | None, typer.Option("--until-idle", metavar="SECONDS", min=0.05, help="Stop when idle for that long.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would run and from where; start nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, from where.")] = False,
     report_every: Annotated[
         str,
         typer.Option(
@@ -55,7 +54,7 @@ def run(
     ] = "10s",
     log_format: Annotated[
         LogFormat | None,
-        typer.Option("--log-format", help="Log lines for people or as JSON. [default: text; with --json: json]"),
+        typer.Option("--log-format", help="[default: text; with --json: json]"),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -153,8 +152,9 @@ def _signals(stop: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def _company(daemon: Daemon, every: float, over: Callable[[], bool]) -> Iterator[None]:
-    """A thread beside the daemon that reports, and stops it when `over` says so."""
+    """A thread beside the daemon that reports, and stops it when `over` says so. If that fails, so does the run."""
     leave = threading.Event()
+    failures: list[Exception] = []
 
     def keep() -> None:
         reported = time.monotonic()
@@ -166,8 +166,8 @@ def _company(daemon: Daemon, every: float, over: Callable[[], bool]) -> Iterator
                 if over():
                     daemon.stop.set()
                     return
-        except Exception:
-            log.exception("the daemon's companion failed")
+        except Exception as error:  # noqa: BLE001 - raised in the main thread
+            failures.append(error)
             daemon.stop.set()
 
     thread = threading.Thread(target=keep, name="replicator reports")
@@ -177,6 +177,8 @@ def _company(daemon: Daemon, every: float, over: Callable[[], bool]) -> Iterator
     finally:
         leave.set()
         thread.join()
+    if failures:
+        raise failures[0]
 
 
 def _log_totals(daemon: Daemon, prefix: str = "") -> None:

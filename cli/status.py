@@ -10,7 +10,7 @@ from .output import Output, as_object
 from .session import ConfigOption, JsonOption, open_session
 
 
-def status(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def status(context: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """Shows how far each flow is, what it has parked and which conflicts it met. Works from anywhere.
 
     Ends with 1 if a person must see to something: records parked for another reason than waiting for a record

@@ -15,6 +15,7 @@ from .session import ConfigOption, JsonOption, open_session
 
 def teardown(
     context: typer.Context,
+    *,
     dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigOption = None,

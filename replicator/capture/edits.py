@@ -31,6 +31,7 @@ class Edits:
 
     known     (until, edits): `until` is the position of the other node from which on its changes were made knowing them
     flying    edits of a batch that is read and not yet written on the other side
+    forgotten whether that table has entries that should go
     staged    how many entries of `known` the session that needs them has in its temporary table
     """
 
@@ -38,6 +39,7 @@ class Edits:
     flying: list[Edit] = field(default_factory=list)
     staged: int = 0
     forgotten: bool = False
+    drained: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.known or self.flying or self.forgotten)
@@ -50,6 +52,7 @@ class Edits:
 
     def forget(self, drained: int) -> None:
         """Everything the other node wrote up to `drained` has come back."""
+        self.drained = drained
         while self.known and self.known[0][0] <= drained:
             self.known.popleft()
             if self.staged:

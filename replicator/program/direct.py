@@ -6,7 +6,15 @@ from __future__ import annotations
 from replicator.program.layout import Layout
 from replicator.program.program import Program, Steps
 from replicator.program.sql import bits, declared, mask_of, quote, table
-from replicator.program.staging import act_filter, delete_statement, hold_choices, joins_of, stage_ddl, stage_load, waits_of
+from replicator.program.staging import (
+    act_filter,
+    delete_statement,
+    hold_choices,
+    joins_of,
+    stage_ddl,
+    stage_load,
+    waits_of,
+)
 
 
 def compile_direct(layout: Layout) -> Program:

@@ -33,11 +33,11 @@ def mirror_of(layout: Layout) -> Mirror:
             f"WITH dead AS (INSERT INTO {tombstone} ({listed}, {source_lsn}, {target_lsn}, stamp)"
             f" SELECT {listed}, {source_lsn}, {target_lsn}, stamp FROM {mirror} WHERE stamp IS NOT NULL RETURNING 1)"
             f" DELETE FROM {crosswalk} x USING {mirror} m"
-            f" WHERE (m.stamp IS NOT NULL AND {same_pair}) OR (m.stamp IS NULL AND (({same_source}) OR ({same_target})));\n"
+            f" WHERE (m.stamp IS NOT NULL AND {same_pair}) OR (m.stamp IS NULL AND (({same_source}) OR ({same_target})))",
             f"INSERT INTO {crosswalk} ({listed}) SELECT {listed} FROM {mirror} m WHERE stamp IS NULL"
             f" AND NOT EXISTS (SELECT FROM {mirror} d WHERE d.stamp IS NOT NULL AND d.seq > m.seq"
-            f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ON CONFLICT DO NOTHING;\n"
-            f"TRUNCATE {mirror}"
+            f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ON CONFLICT DO NOTHING",
+            f"TRUNCATE {mirror}",
         ),
         recover=(
             f"SELECT ARRAY[{texts}], seq, NULL, NULL, NULL FROM {crosswalk} WHERE seq > %s"

@@ -13,7 +13,15 @@ from replicator.program.layout import Layout, is_plain
 from replicator.program.mirror import mirror_of
 from replicator.program.program import Program, Steps
 from replicator.program.sql import declared, literal, quote, same_key, state, table
-from replicator.program.staging import can_miss, delete_statement, hold_choices, joins_of, stage_ddl, stage_load, waits_of
+from replicator.program.staging import (
+    can_miss,
+    delete_statement,
+    hold_choices,
+    joins_of,
+    stage_ddl,
+    stage_load,
+    waits_of,
+)
 
 WRITING = "('U', 'A')"
 
@@ -94,7 +102,7 @@ def _match_names(layout: Layout) -> list[tuple[str, str]]:
     match = layout.link.match
     if match:
         return list(zip(match[layout.source], match[layout.target], strict=True))
-    copies = {f.columns[layout.target]: f.columns[layout.source] for f in layout.link.fields if is_plain(f)}
+    copies = {f.columns[layout.target]: f.columns[layout.source] for f in layout.link.fields if is_plain(f) and layout.target in f.writes}
     keys = layout.target_side.key
     return [(copies[k], k) for k in keys] if all(k in copies for k in keys) else []
 

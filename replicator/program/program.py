@@ -75,7 +75,7 @@ class Mirror:
 
     setup: str
     load: str
-    merge: str
+    merge: tuple[str, ...]
     recover: str
 
 

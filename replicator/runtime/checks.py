@@ -218,8 +218,8 @@ def _clock_findings(config: Config, offsets: Mapping[str, tuple[float, float]]) 
             apart = offsets[other][0] - offsets[one][0]
             doubt = offsets[other][1] + offsets[one][1]
             if abs(apart) - doubt > limit:
-                later, earlier = (other, one) if apart > 0 else (one, other)
-                message = f"the clock of {later} is {abs(apart):,.0f} ms ahead of {earlier}'s; the limit is {limit:,} ms"
+                late, early = (other, one) if apart > 0 else (one, other)
+                message = f"the clock of {late} is {abs(apart):,.0f} ms ahead of {early}'s; the limit is {limit:,} ms"
                 hint = "synchronise both (`timedatectl set-ntp true`), or raise `clock_limit_ms` under `settings:`"
                 findings.append(Finding(f"{one} and {other}", "K030", message, hint))
     return findings

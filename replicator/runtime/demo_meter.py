@@ -26,8 +26,6 @@ RECENT = 400  # latencies of which the running display tells
 SAMPLES_OF_A_BATCH = 1_000
 SHOWN_CONFLICTS = 8
 
-LATEST, DELETE_WINS = "latest", "delete wins"
-
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
     """Of sorted values; None if there are none."""
@@ -139,7 +137,9 @@ class Conflicts:
         self._known.add(identity)
         self.kinds[conflict.kind] += 1
         self.latest.append(conflict)
-        self.examples.setdefault(f"{conflict.kind} {conflict.rule.split(' ')[0]}", conflict)
+        sort = f"{conflict.kind} {conflict.rule.split(' ')[0]}"
+        if sort not in self.examples or None not in (conflict.incoming, conflict.existing):
+            self.examples[sort] = conflict
 
 
 def happened_at(conflict: LoggedConflict) -> datetime:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from typing import Any, Self, TypeVar
@@ -82,7 +83,7 @@ class DemoRun:
     As a context manager: at the end the daemon stops and the servers are gone."""
 
     options: Options
-    tell: Callable[[str], None] = lambda text: None
+    tell: Callable[[str], None] = lambda _: None
     tick: Callable[[], None] = lambda: None
     phase: str = ""
     traffic_started: float | None = None
@@ -128,7 +129,7 @@ class DemoRun:
         began = time.monotonic()
         world = self._meanwhile(lambda: build(dsns[0], dsns[1], sizes, seed=self.options.seed))
         self._wait_for(drain)
-        world_seconds = time.monotonic() - began
+        seconds = {"world": time.monotonic() - began}
 
         self._begin("people at work in both systems")
         traffic = Traffic(dsns[0], dsns[1], seed=self.options.seed)
@@ -140,18 +141,20 @@ class DemoRun:
                 self._until(lambda: time.monotonic() - self._started() >= self.options.seconds)
         except KeyboardInterrupt:
             self.tell("interrupted: nobody works any more, now the comparison (Ctrl-C again: end at once)")
-        seconds = time.monotonic() - self.traffic_started
+        seconds["traffic"] = time.monotonic() - self.traffic_started
 
         self._begin("waiting until everything has arrived")
         began = time.monotonic()
         drained = self._wait_for(drain)
-        catch_up = time.monotonic() - began
+        seconds["catch up"] = time.monotonic() - began
         self.meter.measuring = False
 
         self._begin("comparing both databases")
         verdict = self._meanwhile(lambda: verify(dsns[0], dsns[1]))
         self._poll(now=True)
-        return self._report(drained, seconds, catch_up, world.rows, world_seconds, verdict, traffic.failures)
+        return self._report(
+            drained=drained, seconds=seconds, world_rows=world.rows, verdict=verdict, failures=traffic.failures
+        )
 
     def start(self) -> None:
         """Servers, schemas, `init`, and the daemon in a thread of its own."""
@@ -166,9 +169,9 @@ class DemoRun:
         with ThreadPoolExecutor(len(NODES)) as pool:
             dsns = list(pool.map(made, NODES))
         self.environ = {f"{node.upper()}_DSN": dsn for node, dsn in zip(NODES, dsns, strict=True)}
-        install_schemas(*dsns)
+        install_schemas(dsns[0], dsns[1])
         self._begin("replicator init")
-        init(self.config, self.environ, False, lambda action: None)
+        init(self.config, self.environ, False, lambda _: None)
         self._connections = plain_connections(self.config, self.environ, "demo")
         self.conflicts = Conflicts(self._connections)
         self.daemon = Daemon(self.config, self.environ, self.meter.watch)
@@ -192,10 +195,8 @@ class DemoRun:
         self.tick()
 
     def _run_daemon(self) -> None:
-        try:
+        with suppress(ReplicatorError):  # kept in daemon.failed, raised in the main thread
             self._running().run()
-        except ReplicatorError:
-            pass  # kept in daemon.failed, raised in the main thread
 
     def _running(self) -> Daemon:
         assert self.daemon is not None
@@ -249,23 +250,16 @@ class DemoRun:
     # -- the report ------------------------------------------------------------------------------------------------
 
     def _report(
-        self,
-        drained: bool,
-        seconds: float,
-        catch_up: float,
-        world_rows: int,
-        world_seconds: float,
-        verdict: Verdict,
-        failures: list[str],
+        self, *, drained: bool, seconds: dict[str, float], world_rows: int, verdict: Verdict, failures: list[str]
     ) -> Report:
         assert self.conflicts is not None
         return Report(
             in_sync=verdict.same and drained,
             drained=drained,
-            seconds=round(seconds, 1),
-            catch_up_seconds=round(catch_up, 2),
+            seconds=round(seconds["traffic"], 1),
+            catch_up_seconds=round(seconds["catch up"], 2),
             world_rows=world_rows,
-            world_seconds=round(world_seconds, 1),
+            world_seconds=round(seconds["world"], 1),
             changes_applied={name: flow.changes for name, flow in self.meter.flows.items()},
             transactions={name: flow.transactions for name, flow in self.meter.flows.items()},
             rows_written=self.meter.written(),

@@ -22,7 +22,15 @@ from replicator.engines.postgres.setup import (
 )
 from replicator.model.config import Config
 from replicator.program.state import link_tables
-from replicator.runtime.wiring import complete, flows_of, links_between, node_pairs, plain_connections, read_catalog, source_work
+from replicator.runtime.wiring import (
+    complete,
+    flows_of,
+    links_between,
+    node_pairs,
+    plain_connections,
+    read_catalog,
+    source_work,
+)
 
 Report = Callable[[Action], None]
 

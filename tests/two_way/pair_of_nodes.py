@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from replicator.demo.servers import Server
+from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import NodeUnavailable
 from replicator.mapping.config import load_config
 from replicator.model.config import Config
@@ -33,7 +35,7 @@ class Crash(Exception):
 
 @dataclass
 class Failpoint:
-    """Lets the writers' calls through until `calls` of them were made, then crashes before or after that call."""
+    """Lets the sessions' calls through until `calls` of them were made, then crashes before or after that call."""
 
     calls: int | None = None
     after: bool = False
@@ -49,19 +51,6 @@ class Failpoint:
         if self.after:
             call(*args)
         raise Crash(name)
-
-
-class FaultyWriter:
-    """A writer that crashes where the failpoint says."""
-
-    def __init__(self, writer: Any, failpoint: Failpoint) -> None:
-        self._writer, self._failpoint = writer, failpoint
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._writer, name)
-        if name in ("begin", "commit", "execute", "query", "load"):
-            return lambda *args: self._failpoint.around(name, real, *args)
-        return real
 
 
 @dataclass
@@ -84,13 +73,10 @@ class Pair:
                     self.opened = open_exchange(self.config, node_pairs(self.config)[0], self.environ)
                 except NodeUnavailable as error:  # the dead daemon's sessions are still going away
                     assert "55006" in str(error.__cause__ and getattr(error.__cause__, "sqlstate", "")), error
-            writers: dict[int, FaultyWriter] = {}
-            for flow in self.opened.exchange.flows:
-                for name in ("_writer", "_source"):
-                    real = getattr(flow, name)
-                    writers.setdefault(id(real), FaultyWriter(real, self.failpoint))
-                    setattr(flow, name, writers[id(real)])
-                flow._state._writer = flow._writer  # type: ignore[attr-defined]
+            for session in self.opened.sessions:
+                if isinstance(session, PostgresWriter):
+                    for name in ("commit", "execute", "query", "load"):
+                        setattr(session, name, partial(self.failpoint.around, name, getattr(session, name)))
         return self.opened.exchange
 
     def crash(self) -> None:

@@ -114,6 +114,9 @@ def plan_source(connection: psycopg.Connection, node: str, work: SourceWork) -> 
     row = connection.execute(_sql("publication_exists"), (work.publication,)).fetchone()
     if not (row and row[0]):
         options = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+        if connection.info.server_version >= 180000:
+            # With REPLICA IDENTITY FULL the server refuses every update of a table with an unpublished generated column.
+            options += ", publish_generated_columns = stored"
         sql = f"CREATE PUBLICATION {quote(work.publication)} FOR TABLE {listed} WITH ({options})"
         actions.append(Action(node, f"publication {work.publication} of {len(work.tables)} tables", sql))
     else:

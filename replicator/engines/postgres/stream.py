@@ -47,7 +47,7 @@ class PostgresStream:
         self._in_parts = False
         self._wal_end = start
         self._connection = connect(node, dsn, f"reads {slot}", replication=True)
-        options = [f"proto_version '1'", f"publication_names '\"{publication}\"'", "messages 'true'"]
+        options = ["proto_version '1'", f"publication_names '\"{publication}\"'", "messages 'true'"]
         if self._connection.info.server_version >= 160000:
             options.append("origin 'none'")
         command = f'START_REPLICATION SLOT "{slot}" LOGICAL {position.text(start)} ({", ".join(options)})'

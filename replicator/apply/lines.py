@@ -1,0 +1,57 @@
+"""Changes as lines for the session tables: what stands before the values, in the order their DDL gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from replicator.capture.batch import RowChange
+from replicator.capture.edits import Edit
+from replicator.capture.messages import Value
+from replicator.model.position import text as position_text
+from replicator.program.program import Program
+from replicator.program.sql import bit_text
+
+Line = list[Value | str | int]
+LookedUp = Mapping[bytes, bytes | None]  # raw key -> what the source holds for it
+
+
+def stage_lines(program: Program, rows: Sequence[RowChange], looked_up: Sequence[LookedUp]) -> Iterator[Line]:
+    """seq, op, fields, [stamp, position, marks], key before the batch, values, what was looked up on the source."""
+    width = len(program.link.fields)
+    texts: dict[int, str] = {}
+    for seq, row in enumerate(rows):
+        mask = row.fields
+        fields = texts.get(mask)
+        if fields is None:
+            fields = texts[mask] = bit_text(mask, width)
+        line: Line = [seq, row.op, fields]
+        if program.paired:
+            line += (row.stamp, position_text(row.lsn), marks(row, width))
+        line += row.first_key
+        line += row.values
+        for enrichment, found in zip(program.enrichments, looked_up, strict=True):
+            raw = row.values[enrichment.position]
+            line.append(found.get(raw) if isinstance(raw, bytes) else None)
+        yield line
+
+
+def heal_lines(rows: Sequence[RowChange], columns: Sequence[int], width: int) -> Iterator[Line]:
+    for seq, row in enumerate(rows):
+        fields = 0
+        for touch in row.touches:
+            fields |= touch.fields
+        values = [row.values[c] for c in columns]
+        yield [seq, row.op, bit_text(fields, width), row.stamp, position_text(row.lsn), marks(row, width), *values]
+
+
+def marks(row: RowChange, width: int) -> bytes | None:
+    """Which fields were last changed by which transaction, where there was more than one."""
+    if len(row.touches) < 2:
+        return None
+    return json.dumps([[bit_text(t.fields, width), t.stamp, position_text(t.lsn)] for t in row.touches]).encode()
+
+
+def edit_lines(edits: Sequence[Edit], width: int, until: str | None) -> Iterator[Line]:
+    for key, fields, made in edits:
+        yield [*key, bit_text(fields, width), made, until]  # type: ignore[list-item]

@@ -1,0 +1,47 @@
+"""What one write did: memory follows it only after the commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from replicator.capture.batch import RowChange
+from replicator.ports.state import Parked
+
+# Keys of both sides as text, seq, and for a dead pair its position on the source, on the target, and its stamp.
+MirrorRow = tuple[list[str], int, str | None, str | None, str | None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """
+    written    link -> {"insert": rows, "update": rows, "delete": rows}
+    pairs      link -> pairs made and buried, to be made known on the source
+    returned   (link, change of the target's) for values that flow back
+    remembered whether the ledger has new entries
+    """
+
+    written: dict[str, dict[str, int]] = field(default_factory=dict)  # link -> {"insert": n, ...}
+    pairs: dict[str, list[MirrorRow]] = field(default_factory=dict)
+    returned: list[tuple[str, RowChange]] = field(default_factory=list)
+    conflicts: int = 0
+    remembered: bool = False
+    parked: list[Parked] = field(default_factory=list)
+    unparked: list[int] = field(default_factory=list)
+
+    def add(self, other: Outcome) -> None:
+        for link, counts in other.written.items():
+            mine = self.written.setdefault(link, {})
+            for what, count in counts.items():
+                mine[what] = mine.get(what, 0) + count
+        for link, rows in other.pairs.items():
+            self.pairs.setdefault(link, []).extend(rows)
+        self.returned += other.returned
+        self.conflicts += other.conflicts
+        self.remembered |= other.remembered
+        self.parked += other.parked
+        self.unparked += other.unparked
+
+    def count(self, link: str, what: str, rows: int) -> None:
+        if rows > 0:
+            counts = self.written.setdefault(link, {})
+            counts[what] = counts.get(what, 0) + rows

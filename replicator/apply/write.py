@@ -1,0 +1,284 @@
+"""The write step: one batch into the target, link by link, in the transaction that is open.
+
+    upsert      stage, project, hold, adopt, contest, insert and pair, put back, update; parents before children
+    delete      children before parents; dead pairs become tombstones
+    conclude    too late, remember, returned; the session tables are emptied
+    wake        changes that waited for records made here go through the same steps
+
+Promises: each decision is a statement of the link's program (program/paired.py says which);
+a row the target refuses does not take others with it: `in_parts` finds it and sets it aside.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from replicator.apply.lines import edit_lines, stage_lines
+from replicator.apply.outcome import Outcome
+from replicator.apply.parking import Parking
+from replicator.capture.batch import UPDATE, RowChange, Touch
+from replicator.capture.edits import Edits
+from replicator.capture.messages import UNCHANGED, Value
+from replicator.capture.payload import from_json, key_texts, to_json
+from replicator.errors import WriteFailed
+from replicator.model import stamp
+from replicator.model.position import text as position_text
+from replicator.ports.state import FlowState, Parked
+from replicator.ports.writer import Writer
+from replicator.program.program import Program
+
+Changes = dict[str, list[RowChange]]  # link -> its rows
+Staged = dict[str, tuple[int, bool]]
+
+FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
+SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
+AMBIGUOUS = "{place}: several records match by the link's `match` columns; nothing is paired by guessing"
+
+
+class BatchWrite:
+    """`source`: the session on the flow's source, to look up what links read there.
+    `edits`: link -> lately read edits of the *target's* users, which stand up to what comes in."""
+
+    def __init__(
+        self,
+        programs: Mapping[str, Program],
+        writer: Writer,
+        source: Writer,
+        state: FlowState,
+        parking: Parking,
+        edits: Mapping[str, Edits],
+        target_number: int,
+    ) -> None:
+        self._programs = programs
+        self._writer = writer
+        self._source = source
+        self._state = state
+        self._parking = parking
+        self._edits = edits
+        self._target_number = target_number
+        self._swept = 0
+
+    def at_once(self, changes: Changes) -> Outcome:
+        """Stages and writes, link by link; then wakes what waited for records made here, until nothing wakes."""
+        outcome = Outcome()
+        while changes:
+            acts: dict[str, dict[str, int]] = {}
+            for name, program in self._programs.items():
+                if name in changes:
+                    acts[name] = self._upsert(program, changes[name], outcome)
+            for name in reversed(acts):
+                self._delete(self._programs[name], acts[name], outcome)
+            for name, counts in acts.items():
+                self._conclude(self._programs[name], changes[name], counts, outcome)
+            changes = self._woken(outcome)
+        return outcome
+
+    def in_parts(self, changes: Changes) -> Outcome:
+        """The same in ever smaller parts, each under a savepoint; what is refused alone is parked."""
+        staged = self.staged()
+        self._writer.execute("SAVEPOINT part")
+        try:
+            outcome = self.at_once(changes)
+            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except WriteFailed as error:
+            if error.kind != "row":
+                raise
+            refusal = error
+        else:
+            self._writer.execute("RELEASE SAVEPOINT part")
+            self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
+            return outcome
+        self._writer.execute("ROLLBACK TO SAVEPOINT part")
+        self.restore(staged)
+        rows = [(row.order, place, name, row) for place, name in enumerate(changes) for row in changes[name]]
+        rows.sort(key=lambda entry: entry[:2])
+        if len(rows) == 1:
+            _, _, name, row = rows[0]
+            return Outcome(parked=[self._set_aside(name, row, "refused", refusal.message, refusal.sqlstate)], unparked=_ids([row]))
+        outcome = Outcome()
+        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            part: Changes = {}
+            for _, _, name, row in half:
+                part.setdefault(name, []).append(row)
+            outcome.add(self.in_parts(part))
+        return outcome
+
+
+    def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
+        """Up to the updates of one link. Gives how many rows there are by act (paired) or operation (direct)."""
+        writer, steps, name = self._writer, program.steps, program.link.name
+        looked_up = [self._look_up(e.sql, e.position, rows) for e in program.enrichments]
+        writer.load(program.load, stage_lines(program, rows, looked_up))
+        outcome.unparked += _ids(rows)
+        if not program.paired:
+            self._hold(program, rows, outcome)
+            counts = {"I": 0, "U": 0, "D": 0} | Counter(row.op.decode() for row in rows)
+            updated = writer.execute(steps.update) if counts["U"] else 0
+            if counts["U"] and steps.update_partial and any(UNCHANGED in row.values for row in rows):
+                updated += writer.execute(steps.update_partial)
+            outcome.count(name, "update", updated)
+            if counts["I"] or updated < counts["U"]:
+                outcome.count(name, "insert", writer.execute(steps.insert))
+            return counts
+        writer.execute(steps.project)
+        if steps.adopt:
+            writer.execute(steps.adopt)
+        while steps.resolve_self and writer.execute(steps.resolve_self):
+            # Records of one link that refer to each other: parents of this pass are the pairs of the next.
+            self._insert(program, outcome)
+        self._hold(program, rows, outcome)
+        if steps.adopt and steps.ambiguous:
+            for (seq,) in writer.query(steps.ambiguous):
+                outcome.parked.append(self._set_aside(name, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
+        self._contest(program, outcome)
+        self._insert(program, outcome)
+        counts: dict[str, int] = dict(writer.query(steps.count or ""))  # type: ignore[arg-type]
+        if counts.get("U"):
+            if steps.put_back:
+                outcome.conflicts += writer.execute(steps.put_back)
+            updated = writer.execute(steps.update) if steps.update else 0
+            outcome.count(name, "update", updated)
+            if steps.rekey and any(row.first_key != row.key for row in rows):
+                self._paired(outcome, name, writer.query(steps.rekey))
+            counts["gone"] = counts["U"] - updated
+        return counts
+
+    def _insert(self, program: Program, outcome: Outcome) -> None:
+        if program.steps.mint:
+            self._writer.execute(program.steps.mint)
+        inserted = self._writer.execute(program.steps.insert)
+        outcome.count(program.link.name, "insert", inserted)
+        if (inserted or program.steps.adopt) and program.steps.pair:
+            self._paired(outcome, program.link.name, self._writer.query(program.steps.pair))
+
+    def _contest(self, program: Program, outcome: Outcome) -> None:
+        """Lets the target's own users' edits, as far as the way back has read them, stand up to what comes in."""
+        edits, contest = self._edits.get(program.link.name), program.steps.contest
+        if edits is None or contest is None or not edits:
+            return
+        assert program.edits_load is not None
+        assert program.edits_forget is not None
+        width = len(program.link.fields)
+        if edits.forgotten:
+            self._writer.execute(program.edits_forget, (position_text(edits.drained),))
+            edits.forgotten = False
+        for until, some in edits.unstaged():
+            self._writer.load(program.edits_load, edit_lines(some, width, position_text(until)))
+            edits.staged += 1
+        if edits.flying:
+            self._writer.load(program.edits_load, edit_lines(edits.flying, width, None))
+        outcome.conflicts += self._writer.query(contest)[0][0]
+        if edits.flying:
+            self._writer.execute(program.edits_forget.replace("until <= CAST(%s AS pg_lsn)", "until IS NULL"))
+
+    def _hold(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
+        """Takes out rows with a reference, lookup or value map that finds nothing; they are parked."""
+        if program.steps.hold is None:
+            return
+        waits = {wait.field: wait for wait in program.waits}
+        for seq, number, raw in self._writer.query(program.steps.hold):
+            wait, row = waits[number], rows[seq]
+            reason = "waits" if wait.link else "unknown value"
+            waits_for = (wait.link, raw) if wait.link else None
+            outcome.parked.append(self._set_aside(program.link.name, row, reason, wait.message, waits_for=waits_for))
+
+    def _set_aside(
+        self, link: str, row: RowChange, reason: str, message: str, sqlstate: str | None = None, waits_for: tuple[str, str] | None = None
+    ) -> Parked:
+        feed = self._programs[link].feed
+        return Parked(link, key_texts(row.key), reason, sqlstate, message, waits_for, to_json(row, feed.columns))
+
+    def _woken(self, outcome: Outcome) -> Changes:
+        """Changes that waited for records which this write has paired."""
+        made = {(name, keys[0]) for name, rows in outcome.pairs.items() for keys, _, *dead in rows if dead[2] is None}
+        ids = self._parking.waiting_for(made) - set(outcome.unparked)
+        changes: Changes = {}
+        for parked in self._state.parked(sorted(ids)) if ids else ():
+            self.rejoin(changes, parked)
+        for parked in [p for p in outcome.parked if p.waits in made]:
+            outcome.parked.remove(parked)
+            changes.setdefault(parked.link, []).append(from_json(parked.payload, self._programs[parked.link].feed.columns))
+        return changes
+
+    def _delete(self, program: Program, counts: Mapping[str, int], outcome: Outcome) -> None:
+        steps, name = program.steps, program.link.name
+        if not program.paired:
+            if (counts["D"] or program.link.side(program.source).where) and steps.delete:
+                outcome.count(name, "delete", self._writer.execute(steps.delete))
+        elif counts.get("D"):
+            if steps.delete:
+                outcome.count(name, "delete", self._writer.execute(steps.delete))
+            if steps.bury:
+                self._paired(outcome, name, self._writer.query(steps.bury))
+
+    def _conclude(self, program: Program, rows: Sequence[RowChange], counts: Mapping[str, int], outcome: Outcome) -> None:
+        steps = program.steps
+        if program.paired:
+            if (counts.get("T") or counts.get("gone")) and steps.too_late:
+                outcome.conflicts += self._writer.execute(steps.too_late)
+            if counts.get("U") and steps.remember and self._writer.execute(steps.remember):
+                outcome.remembered = True
+            if steps.returned and (counts.get("N") or counts.get("U")):
+                self._take_returned(program, rows, outcome)
+        self._swept = self._swept + len(rows) if len(rows) < FEW_ROWS else SWEPT_ROWS
+        for statement in steps.clear if self._swept >= SWEPT_ROWS else steps.sweep:
+            self._writer.execute(statement)
+        self._swept %= SWEPT_ROWS
+
+    def _take_returned(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
+        """What the target made or owns becomes a change of the target's, stamped just above what it answers."""
+        assert program.steps.returned is not None
+        keys = len(program.link.side(program.target).key)
+        for seq, mask, texts in self._writer.query(program.steps.returned):
+            values: list[Value] = [None if t is None else t.encode() for t in texts]
+            fields = int(mask[::-1], 2)
+            made = stamp.above(rows[seq].stamp, self._target_number)
+            change = RowChange(UPDATE, tuple(values[:keys]), values, None, fields, [Touch(fields, made, 0)], made, 0)
+            outcome.returned.append((program.link.name, change))
+
+    def _paired(self, outcome: Outcome, link: str, rows: Sequence[tuple[str, ...]]) -> None:
+        """Rows a pairing statement returned: the keys of both sides, seq, and for a dead pair positions and stamp."""
+        program = self._programs[link]
+        keys = program.feed.keys + len(program.link.side(program.target).key)
+        found = outcome.pairs.setdefault(link, [])
+        for row in rows:
+            dead = row[keys + 1 :] or (None, None, None)
+            found.append((list(row[:keys]), int(row[keys]), *dead))  # type: ignore[arg-type]
+
+    def _look_up(self, sql: str, position: int, rows: Sequence[RowChange]) -> dict[bytes, bytes | None]:
+        raw = {row.values[position] for row in rows}
+        keys = [value.decode() for value in raw if isinstance(value, bytes)]
+        if not keys:
+            return {}
+        return {key.encode(): None if text is None else text.encode() for key, text in self._source.query(sql, (keys,))}
+
+    def rejoin(self, changes: Changes, parked: Parked) -> None:
+        program = self._programs.get(parked.link)
+        if program is None:
+            return
+        earlier = from_json(parked.payload, program.feed.columns)
+        earlier.parked = parked.id
+        rows = changes.setdefault(parked.link, [])
+        for row in rows:
+            if row.first_key == earlier.key:
+                earlier.followed_by(row, program.feed.tracked)
+                return
+        if program.reread and earlier.op == UPDATE:
+            # Both sides may have moved on while it waited: its fields take the values they have on the source now.
+            found = self._source.query(program.reread, key_texts(earlier.key))
+            if found:
+                earlier.values = [None if text is None else text.encode() for text in found[0][0]]
+        rows.append(earlier)
+
+    def staged(self) -> Staged:
+        """How far the target's edits are loaded into the writer's session, to go back to when a transaction is undone."""
+        return {name: (e.staged, e.forgotten) for name, e in self._edits.items()}
+
+    def restore(self, staged: Staged) -> None:
+        for name, (count, forgotten) in staged.items():
+            self._edits[name].staged, self._edits[name].forgotten = count, forgotten
+
+
+def _ids(rows: Sequence[RowChange]) -> list[int]:
+    return [row.parked for row in rows if row.parked is not None]
