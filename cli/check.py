@@ -7,15 +7,17 @@ from typing import Any
 import typer
 
 from replicator.runtime import checks
+from replicator.runtime.lint import errors_of
 
 from .output import Output, as_object
-from .session import ConfigOption, JsonOption, errors_of, open_session
+from .session import ConfigOption, JsonOption, open_session
 
 
 def check(context: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
-    """Checks the servers: settings, free slots, privileges, clocks, tables, and what `init` has made.
+    """Checks that the servers are ready.
 
-    Every finding says what to type. Ends with 1 if any of them is an error. Changes nothing.
+    Settings, free slots, privileges, clocks, tables, and what init has made. Every finding says what to type.
+    Ends with 1 if any of them is an error. Changes nothing.
 
     \b
     Example:
@@ -51,9 +53,7 @@ def _nodes(output: Output, report: checks.CheckReport) -> None:
             rows.append((node.node, "not reached", "", "", ""))
         else:
             clock = "-" if node.clock_ms is None else f"{node.clock_ms:+.1f} ms"
-            rows.append(
-                (node.node, f"PostgreSQL {node.facts.version}", node.facts.wal_level, node.facts.slots_free, clock)
-            )
+            rows.append((node.node, f"PostgreSQL {node.facts.version}", node.facts.wal_level, node.facts.slots_free, clock))
     output.table(("node", "server", "wal_level", "slots free", "clock"), rows, right=(3, 4))
 
 

@@ -26,8 +26,9 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards, until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Two PostgreSQL servers, a CRM and an ERP, people at work in both, and the replicator between them.
+    """Shows it at work between two databases of its own.
 
+    Two PostgreSQL servers are started, a CRM and an ERP, with people at work in both and the replicator between them.
     Nothing has to be installed or set up, and nothing is left behind. At the end an independent comparison says
     whether both databases tell the same story: exit code 0 if they do, 1 if not. Ctrl-C ends the work early.
 

@@ -12,7 +12,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from replicator.runtime.demo_meter import happened_at, short_place
-from replicator.runtime.demo_run import DemoRun, Report
+from replicator.runtime.demo_report import Report
+from replicator.runtime.demo_run import DemoRun
 
 from .output import rich_table
 

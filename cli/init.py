@@ -23,10 +23,11 @@ def init(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Prepares the databases: state schema, replica identities, publications, slots. Safe to run again.
+    """Prepares the databases. Safe to run again.
 
-    What is wrong with settings, privileges or links is found first, and then nothing is changed at all.
-    `replicator teardown` takes everything back.
+    Makes the state schema, replica identities, publications, origins and slots that the links need. What is wrong
+    with settings, privileges or links is found first, and then nothing is changed at all. `replicator teardown`
+    takes everything back.
 
     \b
     Example:

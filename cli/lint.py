@@ -15,11 +15,11 @@ import typer
 from replicator.mapping.config import load_config, missing_environment
 from replicator.model.config import Config
 from replicator.model.finding import Finding
-from replicator.runtime.checks import check_links, close_all, connect_all
+from replicator.runtime.lint import check_links, close_all, connect_all, errors_of, in_order
 from replicator.runtime.wiring import read_catalog
 
 from .output import as_object
-from .session import ConfigOption, JsonOption, Session, errors_of, open_session
+from .session import ConfigOption, JsonOption, Session, open_session
 
 
 def lint(
@@ -30,8 +30,9 @@ def lint(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Checks replicator.yaml and its links; with the databases too, when they can be reached.
+    """Checks replicator.yaml and its links.
 
+    Holds them against the databases too, when these can be reached, and changes nothing there.
     Findings read `path:line:column: CODE message (hint)`. Ends with 1 if any of them is an error.
 
     \b
@@ -77,6 +78,7 @@ def _report(session: Session, config: Config | None, findings: Sequence[Finding]
         "warnings": sum(finding.severity == "warning" for finding in findings),
     }
     output = session.output
+    findings = in_order(findings)
     output.findings(findings)
     output.line(", ".join(_counted(count, what) for what, count in counts.items()))
     output.document({**counts, "findings": [as_object(finding) for finding in findings]})

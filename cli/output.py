@@ -75,9 +75,7 @@ class Output:
         widths = [max(len(row[i]) for row in [list(headers), *texts]) for i in range(len(headers))]
         to_right = set(right)
         for row in [list(headers), *texts]:
-            cells = (
-                c.rjust(w) if i in to_right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-            )
+            cells = (c.rjust(w) if i in to_right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
             self.line("  ".join(cells).rstrip())
 
     def findings(self, findings: Sequence[Finding], errors: bool = False) -> None:

@@ -21,16 +21,16 @@ import typer
 from replicator.errors import NodeUnavailable
 from replicator.model.config import Config
 from replicator.pipeline import Totals
-from replicator.runtime.checks import check_links, close_all, connect_all
 from replicator.runtime.daemon import Daemon
 from replicator.runtime.drain import Drain, Idle, all_flows
+from replicator.runtime.lint import check_links, close_all, connect_all, errors_of
 from replicator.runtime.status import Status, read_status, require_initialised
 from replicator.runtime.wiring import plain_connections, read_catalog
 
 from . import logs
 from .logs import LogFormat
 from .output import Output
-from .session import BadConfiguration, Common, ConfigOption, JsonOption, Session, errors_of, open_session
+from .session import BadConfiguration, Common, ConfigOption, JsonOption, Session, open_session
 
 log = logging.getLogger("replicator")
 
@@ -48,9 +48,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, from where.")] = False,
     report_every: Annotated[
         str,
-        typer.Option(
-            "--report-every", metavar="TIME", help="How often to log a line a flow, such as 30s or 5m; 0: never."
-        ),
+        typer.Option("--report-every", metavar="TIME", help="How often to log a line a flow, such as 30s or 5m; 0: never."),
     ] = "10s",
     log_format: Annotated[
         LogFormat | None,
@@ -59,9 +57,10 @@ def run(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Keeps the databases in step until it is told to stop, by SIGTERM or Ctrl-C.
+    """Keeps the databases in step.
 
-    A server that goes away is waited for. What needs a person ends the run with a message and exit code 3.
+    Runs until it is told to stop, by SIGTERM or Ctrl-C. A server that goes away is waited for. What needs
+    a person ends the run with a message and exit code 3.
     With --json, one object with the totals is printed at the end; the log is on standard error.
 
     \b
@@ -116,9 +115,7 @@ def _refuse_errors(session: Session, config: Config, patient: bool) -> None:
         raise BadConfiguration(errors)
 
 
-def _condition(
-    session: Session, config: Config, daemon: Daemon, once: bool, until_idle: float | None
-) -> Callable[[], bool]:
+def _condition(session: Session, config: Config, daemon: Daemon, once: bool, until_idle: float | None) -> Callable[[], bool]:
     """When to stop without being told."""
     if once:
         drain = Drain(config, daemon, plain_connections(config, session.environ, "run --once"))

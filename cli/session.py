@@ -14,6 +14,7 @@ from replicator.errors import ConfigurationError
 from replicator.mapping.config import load_config, missing_environment
 from replicator.model.config import Config
 from replicator.model.finding import Finding
+from replicator.runtime.lint import errors_of
 
 from .output import Output
 
@@ -73,7 +74,3 @@ def open_session(context: typer.Context, config: Path | None, as_json: bool) -> 
     common = context.find_object(Common) or Common()
     path = config or common.config or Path(os.environ.get("REPLICATOR_CONFIG") or DEFAULT_CONFIG)
     return Session(path, Output(as_json or common.as_json))
-
-
-def errors_of(findings: Sequence[Finding]) -> list[Finding]:
-    return [finding for finding in findings if finding.severity == "error"]

@@ -11,10 +11,11 @@ from .session import ConfigOption, JsonOption, open_session
 
 
 def status(context: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
-    """Shows how far each flow is, what it has parked and which conflicts it met. Works from anywhere.
+    """Shows how the flows stand.
 
-    Ends with 1 if a person must see to something: records parked for another reason than waiting for a record
-    that is still to come, or a replication slot that is gone.
+    How far each is, what it has parked and which conflicts it met, read from the databases: it works from anywhere,
+    with or without a running replicator. Ends with 1 if a person must see to something: records parked for another
+    reason than waiting for a record that is still to come, or a replication slot that is gone.
 
     \b
     Example:

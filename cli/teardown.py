@@ -21,10 +21,11 @@ def teardown(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Removes slots, publications, origins and the state schema, and gives tables their replica identity back.
+    """Takes back everything that init did.
 
-    Your own rows stay as they are. What goes with the state schema is the knowledge of which records belong
-    together, and the log of conflicts. On a terminal it asks first.
+    Removes slots, publications, origins and the state schema, and gives tables their replica identity back. Your
+    own rows stay as they are. What goes with the state schema is the knowledge of which records belong together,
+    and the log of conflicts. On a terminal it asks first.
 
     \b
     Example:

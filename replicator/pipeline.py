@@ -117,7 +117,9 @@ class Flow:
         """Sets up the sessions and takes memory from the state tables. `back`: the flow of the other direction."""
         self._back = back
         edits = back.edits if back else {}
-        self._write = BatchWrite(self.programs, self._writer, self._source, self._state, self._parking, edits, self._target_number)
+        self._write = BatchWrite(
+            self.programs, self._writer, self._source, self._state, self._parking, edits, self._target_number
+        )
         for program in self.programs.values():
             for ddl in program.setup:
                 self._writer.execute(ddl)
@@ -144,7 +146,7 @@ class Flow:
         for link, program in self.programs.items():
             if program.mirror is not None:
                 rows = self._writer.query(program.mirror.recover, (mirrored, mirrored))
-                self._mirror({link: [(keys, seq, *rest) for keys, seq, *rest in rows]})  # type: ignore[misc]
+                self._mirror({link: [(keys, seq, *rest) for keys, seq, *rest in rows]})
             if program.edits_recover is not None:
                 found = self._writer.query(program.edits_recover, (position_text(back.drained),))
                 for keys, fields, made, at in sorted(found, key=lambda r: position_number(r[3])):
@@ -219,7 +221,9 @@ class Flow:
                 continue
             found = edits_of(rows, inserts=program.steps.adopt is not None)
             edits.flying = edits.flying + found if self._parts else found
-            late = [row for row in rows if row.op != DELETE and row.parked is None and any(t.lsn < last_write for t in row.touches)]
+            late = [
+                row for row in rows if row.op != DELETE and row.parked is None and any(t.lsn < last_write for t in row.touches)
+            ]
             if not late:
                 continue
             width = len(program.link.fields)
@@ -317,7 +321,7 @@ class Flow:
             for name, found in rows.items():
                 mirror = self.programs[name].mirror
                 assert mirror is not None
-                self._source.load(mirror.load, [[*keys, seq, a, b, made] for keys, seq, a, b, made in found])  # type: ignore[list-item]
+                self._source.load(mirror.load, [[*keys, seq, a, b, made] for keys, seq, a, b, made in found])
                 for statement in mirror.merge:
                     self._source.execute(statement)
             back._state.mirrored(max(seq for found in rows.values() for _, seq, *_ in found))

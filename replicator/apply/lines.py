@@ -54,4 +54,4 @@ def marks(row: RowChange, width: int) -> bytes | None:
 
 def edit_lines(edits: Sequence[Edit], width: int, until: str | None) -> Iterator[Line]:
     for key, fields, made in edits:
-        yield [*key, bit_text(fields, width), made, until]  # type: ignore[list-item]
+        yield [*key, bit_text(fields, width), made, until]

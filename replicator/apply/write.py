@@ -95,7 +95,9 @@ class BatchWrite:
         rows.sort(key=lambda entry: entry[:2])
         if len(rows) == 1:
             _, _, name, row = rows[0]
-            return Outcome(parked=[self._set_aside(name, row, "refused", refusal.message, refusal.sqlstate)], unparked=_ids([row]))
+            return Outcome(
+                parked=[self._set_aside(name, row, "refused", refusal.message, refusal.sqlstate)], unparked=_ids([row])
+            )
         outcome = Outcome()
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
             part: Changes = {}
@@ -103,7 +105,6 @@ class BatchWrite:
                 part.setdefault(name, []).append(row)
             outcome.add(self.in_parts(part))
         return outcome
-
 
     def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
         """Up to the updates of one link. Gives how many rows there are by act (paired) or operation (direct)."""
@@ -113,7 +114,8 @@ class BatchWrite:
         outcome.unparked += _ids(rows)
         if not program.paired:
             self._hold(program, rows, outcome)
-            counts = {"I": 0, "U": 0, "D": 0} | Counter(row.op.decode() for row in rows)
+            ops = Counter(row.op.decode() for row in rows)
+            counts = {op: ops[op] for op in "IUD"}
             updated = writer.execute(steps.update) if counts["U"] else 0
             if counts["U"] and steps.update_partial and any(UNCHANGED in row.values for row in rows):
                 updated += writer.execute(steps.update_partial)
@@ -133,7 +135,7 @@ class BatchWrite:
                 outcome.parked.append(self._set_aside(name, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
         self._contest(program, outcome)
         self._insert(program, outcome)
-        counts: dict[str, int] = dict(writer.query(steps.count or ""))  # type: ignore[arg-type]
+        counts = dict[str, int](writer.query(steps.count or ""))
         if counts.get("U"):
             if steps.put_back:
                 outcome.conflicts += writer.execute(steps.put_back)
@@ -184,7 +186,13 @@ class BatchWrite:
             outcome.parked.append(self._set_aside(program.link.name, row, reason, wait.message, waits_for=waits_for))
 
     def _set_aside(
-        self, link: str, row: RowChange, reason: str, message: str, sqlstate: str | None = None, waits_for: tuple[str, str] | None = None
+        self,
+        link: str,
+        row: RowChange,
+        reason: str,
+        message: str,
+        sqlstate: str | None = None,
+        waits_for: tuple[str, str] | None = None,
     ) -> Parked:
         feed = self._programs[link].feed
         return Parked(link, key_texts(row.key), reason, sqlstate, message, waits_for, to_json(row, feed.columns))
@@ -244,7 +252,7 @@ class BatchWrite:
         found = outcome.pairs.setdefault(link, [])
         for row in rows:
             dead = row[keys + 1 :] or (None, None, None)
-            found.append((list(row[:keys]), int(row[keys]), *dead))  # type: ignore[arg-type]
+            found.append((list(row[:keys]), int(row[keys]), *dead))
 
     def _look_up(self, sql: str, position: int, rows: Sequence[RowChange]) -> dict[bytes, bytes | None]:
         raw = {row.values[position] for row in rows}

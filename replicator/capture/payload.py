@@ -45,7 +45,7 @@ def key_texts(key: Key) -> list[str]:
 
 
 def _out(value: Value) -> Any:
-    return KEPT if value is UNCHANGED else None if value is None else value.decode()  # type: ignore[union-attr]
+    return KEPT if value is UNCHANGED else None if value is None else value.decode()
 
 
 def _in(value: Any) -> Value:

@@ -26,7 +26,7 @@ def compile_direct(layout: Layout) -> Program:
         feed=layout.feed,
         paired=False,
         setup=(stage_ddl(layout, stage),),
-        load=stage_load(layout, stage),
+        load=stage_load(stage),
         steps=Steps(
             project="",
             hold=_hold(layout, stage),
@@ -90,7 +90,7 @@ def _insert(layout: Layout, stage: str) -> str:
     first = dict(chosen) | dict(initial)
     keys = layout.target_side.key
     updates = [(i, quote(layout.target_column(i).name)) for i in layout.written if layout.target_column(i).name not in keys]
-    where = act_filter(layout, "'I', 'U'") + [f"s.fields = {_everything(layout)}"]
+    where = [*act_filter(layout, "'I', 'U'"), f"s.fields = {_everything(layout)}"]
     if layout.may_create:
         where.append(layout.may_create)
     missing = " AND ".join(f"t.{quote(name)} = {value}" for name, value in _keys(layout))
@@ -125,5 +125,3 @@ def _hold(layout: Layout, stage: str) -> str | None:
         f"DELETE FROM {stage} h USING (SELECT s.seq, {number} AS miss, {raw} AS raw FROM {stage} s {joins_of(layout)}"
         f" WHERE {inside}) m WHERE h.seq = m.seq AND m.miss IS NOT NULL RETURNING h.seq, m.miss, m.raw"
     )
-
-

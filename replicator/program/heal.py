@@ -39,7 +39,9 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
     ledger, crosswalk = state(names.ledger(layout.link)), state(names.crosswalk(layout.link))
     keys = layout.source_keys
     own_keys = tuple(f"k_{i}" for i in range(len(keys)))
-    sets = ", ".join(f"{quote(c.name)} = CASE WHEN get_bit(l.healing, {i}) = 1 THEN h.v_{i} ELSE t.{quote(c.name)} END" for i, c in own.items())
+    sets = ", ".join(
+        f"{quote(c.name)} = CASE WHEN get_bit(l.healing, {i}) = 1 THEN h.v_{i} ELSE t.{quote(c.name)} END" for i, c in own.items()
+    )
     fields = ", ".join(
         f"({i}, {literal(layout.link.fields[i].name)}, h.v_{i}::text, t.{quote(c.name)}::text,"
         f" {differs(c, 't.' + quote(c.name), f'h.v_{i}')}, {literal(str(layout.link.fields[i].rule))},"

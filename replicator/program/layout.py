@@ -106,7 +106,9 @@ class Layout:
         """Whether the target's key is a plain copy of the source's, one way: no crosswalk is needed."""
         if self.link.two_way:
             return False
-        copies = {f.columns[self.source]: f.columns[self.target] for f in self.link.fields if is_plain(f) and self.target in f.writes}
+        copies = {
+            f.columns[self.source]: f.columns[self.target] for f in self.link.fields if is_plain(f) and self.target in f.writes
+        }
         return tuple(copies.get(k) for k in self.source_side.key) == self.target_side.key
 
     @cached_property

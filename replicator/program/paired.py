@@ -39,7 +39,7 @@ def compile_paired(layout: Layout) -> Program:
         feed=layout.feed,
         paired=True,
         setup=tuple(setup),
-        load=stage_load(layout, stage),
+        load=stage_load(stage),
         steps=Steps(
             project=_project(layout, stage, work),
             count=f"SELECT act::text, count(*) FROM {work} GROUP BY act",
@@ -55,7 +55,7 @@ def compile_paired(layout: Layout) -> Program:
             update=_update(layout, work),
             too_late=_too_late(layout, work),
             rekey=_rekey(layout, work),
-            delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {_pair_of(layout, 't', layout.target_side.key)}"),
+            delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {_pair_of('t', layout.target_side.key)}"),
             bury=_bury(layout, work),
             remember=_remember(layout, work) if tracked else None,
             returned=_returned(layout, work),
@@ -80,14 +80,19 @@ def _self_references(layout: Layout) -> list[int]:
 
 
 def _work_ddl(layout: Layout, work: str) -> str:
-    columns = ['seq bigint', 'act "char"', 'op "char"', "stamp bigint", "lsn pg_lsn", "fields bit varying"]
+    columns = ["seq bigint", 'act "char"', 'op "char"', "stamp bigint", "lsn pg_lsn", "fields bit varying"]
     columns += ["marks text", "kept bit varying", "miss smallint", "raw text"]
     columns += ["born boolean NOT NULL DEFAULT false"]
     columns += [f"{quote(f's_{i}')} {c.portable}" for i, c in enumerate(layout.key_columns(layout.source))]
     columns += [f"{quote(f't_{i}')} {declared(c)}" for i, c in enumerate(layout.key_columns(layout.target))]
     columns += [f"v_{i} {declared(layout.target_column(i))}" for i in layout.projected]
-    columns += [f"i_{i} {declared(layout.target_column(i))}" for i, f in enumerate(layout.link.fields) if layout.target in f.initial]
-    columns += [f"f_{i} {layout.source_table.column(layout.link.fields[i].columns[layout.source]).portable}" for i in _self_references(layout)]
+    columns += [
+        f"i_{i} {declared(layout.target_column(i))}" for i, f in enumerate(layout.link.fields) if layout.target in f.initial
+    ]
+    columns += [
+        f"f_{i} {layout.source_table.column(layout.link.fields[i].columns[layout.source]).portable}"
+        for i in _self_references(layout)
+    ]
     columns += [f"m_{j} {declared(c)}" for j, c in enumerate(_match_columns(layout))]
     return f"CREATE TEMP TABLE IF NOT EXISTS {work} ({', '.join(columns)})"
 
@@ -102,7 +107,11 @@ def _match_names(layout: Layout) -> list[tuple[str, str]]:
     match = layout.link.match
     if match:
         return list(zip(match[layout.source], match[layout.target], strict=True))
-    copies = {f.columns[layout.target]: f.columns[layout.source] for f in layout.link.fields if is_plain(f) and layout.target in f.writes}
+    copies = {
+        f.columns[layout.target]: f.columns[layout.source]
+        for f in layout.link.fields
+        if is_plain(f) and layout.target in f.writes
+    }
     keys = layout.target_side.key
     return [(copies[k], k) for k in keys] if all(k in copies for k in keys) else []
 
@@ -261,11 +270,11 @@ def _update(layout: Layout, work: str) -> str:
         return ""
     return (
         f"UPDATE {table(layout.target_side.table)} t SET {', '.join(sets)} FROM {work} w"
-        f" WHERE w.act IN {WRITING} AND {_pair_of(layout, 't', layout.target_side.key)} AND ({' OR '.join(changes)})"
+        f" WHERE w.act IN {WRITING} AND {_pair_of('t', layout.target_side.key)} AND ({' OR '.join(changes)})"
     )
 
 
-def _pair_of(layout: Layout, alias: str, columns: tuple[str, ...]) -> str:
+def _pair_of(alias: str, columns: tuple[str, ...]) -> str:
     return " AND ".join(f"{alias}.{quote(k)} = w.t_{i}" for i, k in enumerate(columns))
 
 
@@ -318,7 +327,7 @@ def _contest(layout: Layout, work: str, edits: str) -> str:
         f" logged AS ({CONFLICT} SELECT {_flow(layout)}, {link}, CASE WHEN w.act = 'A' THEN 'insert_exists' ELSE 'update_origin_differs' END,"
         f" f.name, {source_key}, {target_key}, f.incoming, f.existing, w.stamp, met.theirs,"
         f" CASE WHEN get_bit(met.lost, f.number) = 1 THEN {literal(layout.target)} ELSE {literal(layout.source)} END, f.rule, f.place"
-        f" FROM met JOIN {work} w USING (seq) JOIN {table(layout.target_side.table)} t ON {_pair_of(layout, 't', layout.target_side.key)}"
+        f" FROM met JOIN {work} w USING (seq) JOIN {table(layout.target_side.table)} t ON {_pair_of('t', layout.target_side.key)}"
         f" CROSS JOIN LATERAL {_per_field(layout, layout.tracked)}"
         f" WHERE get_bit(met.fields, f.number) = 1 AND f.differs RETURNING 1),"
         f" losing AS (SELECT seq, bit_or(lost) AS lost FROM met GROUP BY seq),"
@@ -336,7 +345,7 @@ def _put_back(layout: Layout, work: str) -> str | None:
     return (
         f"{CONFLICT} SELECT {_flow(layout)}, {literal(layout.link.name)}, 'update_origin_differs', f.name, {source_key}, {target_key},"
         f" f.incoming, f.existing, w.stamp, NULL, {literal(layout.target)}, f.rule, f.place FROM {work} w"
-        f" JOIN {table(layout.target_side.table)} t ON {_pair_of(layout, 't', layout.target_side.key)}"
+        f" JOIN {table(layout.target_side.table)} t ON {_pair_of('t', layout.target_side.key)}"
         f" CROSS JOIN LATERAL {_per_field(layout, layout.owned)}"
         f" WHERE w.act = 'U' AND get_bit(w.kept, f.number) = 1 AND f.differs"
     )
@@ -346,7 +355,7 @@ def _too_late(layout: Layout, work: str) -> str:
     """Updates that met a dead pair, or a row that is gone (its own delete is on its way)."""
     source_key, target_key = _keys_text(layout)
     rule = literal("delete wins")
-    gone = f"NOT EXISTS (SELECT FROM {table(layout.target_side.table)} t WHERE {_pair_of(layout, 't', layout.target_side.key)})"
+    gone = f"NOT EXISTS (SELECT FROM {table(layout.target_side.table)} t WHERE {_pair_of('t', layout.target_side.key)})"
     return (
         f"{CONFLICT} SELECT {_flow(layout)}, {literal(layout.link.name)}, 'update_deleted', NULL, {source_key}, {target_key},"
         f" NULL, NULL, w.stamp, NULL, {literal(layout.target)}, {rule}, {literal(str(layout.link.mark))} FROM {work} w"
@@ -361,7 +370,7 @@ def _rekey(layout: Layout, work: str) -> str:
     texts = ", ".join(f"x.{quote(k)}::text" for k in (*layout.source_keys, *layout.target_keys))
     return (
         f"UPDATE {crosswalk} x SET {sets}, seq = nextval('replicator.pair_seq') FROM {work} w"
-        f" WHERE w.act IN {WRITING} AND {_pair_of(layout, 'x', layout.target_keys)} AND ({changed}) RETURNING {texts}, x.seq"
+        f" WHERE w.act IN {WRITING} AND {_pair_of('x', layout.target_keys)} AND ({changed}) RETURNING {texts}, x.seq"
     )
 
 
@@ -375,7 +384,7 @@ def _bury(layout: Layout, work: str) -> str:
     texts = ", ".join(f"{k}::text" for k in keys)
     return (
         f"WITH gone AS (DELETE FROM {state(names.crosswalk(layout.link))} x USING {work} w"
-        f" WHERE w.act = 'D' AND {_pair_of(layout, 'x', layout.target_keys)} RETURNING {gone}, w.lsn, w.stamp)"
+        f" WHERE w.act = 'D' AND {_pair_of('x', layout.target_keys)} RETURNING {gone}, w.lsn, w.stamp)"
         f" INSERT INTO {state(names.tombstone(layout.link))} ({', '.join(keys)}, {source_lsn}, {target_lsn}, stamp, seq)"
         f" SELECT {', '.join(keys)}, lsn, {here}, stamp, nextval('replicator.pair_seq') FROM gone"
         f" RETURNING {texts}, seq, {source_lsn}::text, {target_lsn}::text, stamp::text"
@@ -415,7 +424,7 @@ def _returned(layout: Layout, work: str) -> str | None:
     columns = ", ".join(f"t.{quote(c)}::text" for c in reverse.columns)
     return (
         f"SELECT seq, mask::text, values FROM (SELECT w.seq, {mask} AS mask, ARRAY[{columns}] AS values FROM {work} w"
-        f" JOIN {table(layout.target_side.table)} t ON {_pair_of(layout, 't', layout.target_side.key)}"
+        f" JOIN {table(layout.target_side.table)} t ON {_pair_of('t', layout.target_side.key)}"
         f" WHERE w.act IN ('N', 'U')) r WHERE mask <> {layout.none}"
     )
 
@@ -432,8 +441,6 @@ def _edits_recover(layout: Layout) -> str:
 
 def _forget_ledger(layout: Layout) -> str:
     return f"DELETE FROM {state(names.ledger(layout.link))} WHERE lsn <= CAST(%s AS pg_lsn)"
-
-
 
 
 def _reread(layout: Layout) -> str:

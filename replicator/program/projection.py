@@ -57,7 +57,13 @@ def expression(value: Expression, target: Column) -> str:
 
 
 def project(
-    links: Mapping[str, Link], tables: Tables, number: int, field: Field, source: Table, target: Table, nodes: tuple[str, str]
+    links: Mapping[str, Link],
+    tables: Tables,
+    number: int,
+    field: Field,
+    source: Table,
+    target: Table,
+    nodes: tuple[str, str],
 ) -> Projected:
     """The value that `field` takes on the target (nodes: source, target)."""
     source_node, target_node = nodes
@@ -110,15 +116,17 @@ def _lookup_join(field: Field, number: int, value: str, tables: Tables) -> tuple
     known = tables[lookup.node, lookup.table]
     if known.is_unique((lookup.by,)):
         wanted = known.column(lookup.by).base_type
-        return (f"LEFT JOIN {table(lookup.table)} {alias} ON {alias}.{by} = CAST({value} AS {wanted})",), f"{alias}.{key}", "?"
+        return (
+            (f"LEFT JOIN {table(lookup.table)} {alias} ON {alias}.{by} = CAST({value} AS {wanted})",),
+            f"{alias}.{key}",
+            "?",
+        )
     # DISTINCT ON: a natural key that is there twice must not double the record.
     inner = f"SELECT DISTINCT ON ({by}) {by}::text AS natural_key, {key} AS found FROM {table(lookup.table)} ORDER BY {by}, {key}"
     return (f"LEFT JOIN ({inner}) {alias} ON {alias}.natural_key = {value}::text",), f"{alias}.found", "?"
 
 
-def _referenced(
-    other: Link, field: Field, number: int, value: str, wanted: Column, nodes: tuple[str, str]
-) -> Projected:
+def _referenced(other: Link, field: Field, number: int, value: str, wanted: Column, nodes: tuple[str, str]) -> Projected:
     source_keys, target_keys = names.pair_columns(other, nodes[0]), names.pair_columns(other, nodes[1])
     if len(source_keys) != 1 or len(target_keys) != 1:
         raise ConfigurationError(f"{field.mark}: link {other.name} has a key of several columns and cannot be referred to")

@@ -10,7 +10,7 @@ from replicator.program.sql import quote, table
 
 def stage_ddl(layout: Layout, stage: str) -> str:
     """The session's stage: seq, op, fields, [stamp, lsn, marks], key before the batch (o_), values (n_), looked up (e_)."""
-    columns = ['seq bigint', 'op "char"', "fields bit varying"]
+    columns = ["seq bigint", 'op "char"', "fields bit varying"]
     if not layout.direct:
         columns += ["stamp bigint", "lsn pg_lsn", "marks text"]
     columns += [f"{quote('o_' + k)} {layout.source_table.column(k).portable}" for k in layout.source_side.key]
@@ -19,7 +19,7 @@ def stage_ddl(layout: Layout, stage: str) -> str:
     return f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(columns)})"
 
 
-def stage_load(layout: Layout, stage: str) -> str:
+def stage_load(stage: str) -> str:
     return f"COPY {stage} FROM STDIN"
 
 

@@ -17,7 +17,7 @@ from replicator.program.program import Program
 from replicator.program.projection import Tables, expression
 from replicator.program.sql import quote, table
 
-UTILITIES = frozenset({"clear"})  # steps that EXPLAIN does not take
+PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")  # what EXPLAIN takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,7 @@ class Trial:
     sql: str
 
 
-def expression_trials(
-    link: Link, links: Mapping[str, Link], tables: Tables, source: str, target: str
-) -> Iterator[Trial]:
+def expression_trials(link: Link, links: Mapping[str, Link], tables: Tables, source: str, target: str) -> Iterator[Trial]:
     """The link's expressions that are evaluated on `target`."""
     layout = Layout(link, links, tables, source, target)
     stage, own = layout.temporary("stage"), table(layout.target_side.table)
@@ -47,9 +45,7 @@ def expression_trials(
     if layout.source_side.where is not None:
         yield Trial(layout.source_side.where.mark, "this condition", f"SELECT FROM {stage} s WHERE {layout.inside}")
     if layout.target_side.where is not None:
-        yield Trial(
-            layout.target_side.where.mark, "this condition", f"SELECT FROM {own} t WHERE {layout.target_inside}"
-        )
+        yield Trial(layout.target_side.where.mark, "this condition", f"SELECT FROM {own} t WHERE {layout.target_inside}")
     create = link.create.get(target)
     if create is not None:
         yield Trial(create.mark, "this condition", f"SELECT FROM {stage} s WHERE {layout.may_create}")
@@ -60,8 +56,10 @@ def expression_trials(
 
 
 def step_trials(program: Program) -> Iterator[Trial]:
-    """Every step of the program."""
+    """Every step of the program that is one statement without parameters."""
     for step in fields(program.steps):
-        sql = getattr(program.steps, step.name)
-        if sql and step.name not in UTILITIES:
-            yield Trial(program.link.mark, f"the step `{step.name}` that link {program.link.name} is compiled to", sql)
+        found = getattr(program.steps, step.name)
+        for sql in (found,) if isinstance(found, str) else found or ():
+            if sql.startswith(PLANNED) and ";\n" not in sql and "%s" not in sql:
+                what = f"the step `{step.name}` that link {program.link.name} is compiled to"
+                yield Trial(program.link.mark, what, sql)

@@ -1,7 +1,7 @@
-"""What `lint`, `check` and the start of other commands find out about servers: findings, each saying what to type.
+"""What `check` and `init` find out about servers: findings, each saying what to type.
 
 Promises: nothing is changed on any server; a node that cannot be reached is one finding and the others are
-still looked at. Codes here: K03x clocks, K04x state of `init`, K05x reaching nodes, K06x links as servers see them
+still looked at. Codes here: K03x clocks, K04x the state of `init`, K063 how much `lint` has to say
 (K00x to K02x, settings and privileges, are in engines/postgres/check.py).
 """
 
@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from replicator.engines.postgres.check import check_server, check_table, server_clock
-from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
-from replicator.engines.postgres.rehearse import rehearse
 from replicator.engines.postgres.setup import Action, flow_name, has_state, slot_name, verify_source
 from replicator.engines.postgres.status import Facts, checkpoints, facts
 from replicator.errors import ReplicatorError
@@ -25,23 +23,17 @@ from replicator.model.config import Config
 from replicator.model.finding import Finding
 from replicator.model.link import Link
 from replicator.model.table import TableName
-from replicator.program.compile import compile_flow
-from replicator.program.projection import Tables
-from replicator.program.state import link_tables
-from replicator.program.trials import Trial, expression_trials, step_trials
+from replicator.runtime.lint import Connections, as_finding, check_links, close_all, connect_all, errors_of
 from replicator.runtime.setup import init
 from replicator.runtime.wiring import (
     Catalog,
     NodePair,
-    complete,
-    dsn_of,
     flows_of,
     links_between,
     node_pairs,
     read_catalog,
 )
 
-Connections = Mapping[str, psycopg.Connection]
 ROUND_TRIPS = 7
 
 
@@ -69,7 +61,7 @@ def check(config: Config, environ: Mapping[str, str]) -> CheckReport:
         servers = check_servers(config, connections, catalog)
         structure = check_links(config, connections, catalog)
         offsets = _offsets(connections)
-        findings += [*servers, *structure, *_clock_findings(config, offsets)]
+        findings += [*servers, *_brief(structure), *_clock_findings(config, offsets)]
         if len(connections) == len(config.nodes) and not any(f.code == "L501" for f in structure):
             findings += _check_init(config, environ, connections)
         report = CheckReport(findings=findings)
@@ -95,25 +87,7 @@ def preflight(config: Config, environ: Mapping[str, str]) -> list[Finding]:
             findings = check_structure(config.links, catalog) + check_servers(config, connections, catalog)
     finally:
         close_all(connections)
-    return [finding for finding in findings if finding.severity == "error"]
-
-
-def connect_all(
-    config: Config, environ: Mapping[str, str], purpose: str
-) -> tuple[dict[str, psycopg.Connection], list[Finding]]:
-    """A connection to every node that can be reached, and a finding for every other."""
-    connections, findings = {}, []
-    for node in config.nodes:
-        try:
-            connections[node.name] = connect(node.name, dsn_of(config, node.name, environ), purpose)
-        except ReplicatorError as error:
-            findings.append(_as_finding(node.name, "K050", error))
-    return connections, findings
-
-
-def close_all(connections: Connections) -> None:
-    for connection in connections.values():
-        connection.close()
+    return errors_of(findings)
 
 
 def check_servers(config: Config, connections: Connections, catalog: Catalog) -> list[Finding]:
@@ -128,47 +102,13 @@ def check_servers(config: Config, connections: Connections, catalog: Catalog) ->
     return findings
 
 
-def check_links(config: Config, connections: Connections, catalog: Catalog) -> list[Finding]:
-    """Links against the tables; where nothing is wrong there, against the servers' own understanding of the SQL."""
-    findings = check_structure(config.links, catalog)
-    if any(finding.severity == "error" for finding in findings):
-        return findings
-    for pair in node_pairs(config):
-        if set(pair) <= connections.keys():
-            links = links_between(config, pair)
-            tables = complete({key: found for key, found in catalog.items() if key[0] in pair})
-            for source, target in flows_of(links, pair):
-                findings += _rehearsed(links, tables, source, target, connections[target])
-    return findings
-
-
-def _rehearsed(
-    links: Sequence[Link],
-    tables: Tables,
-    source: str,
-    target: str,
-    connection: psycopg.Connection,
-) -> list[Finding]:
-    by_name = {link.name: link for link in links}
-    try:
-        programs = compile_flow(links, tables, source, target)
-        ddl = [sql for link in links for sql in link_tables(link, by_name, tables, target)]
-        ddl += [sql for program in programs for sql in program.setup]
-        single: list[Trial] = []
-        for program in programs:
-            single += expression_trials(program.link, by_name, tables, source, target)
-        refused = rehearse(connection, target, ddl, single)
-        places = {refusal.trial.where.path for refusal in refused}
-        whole = [trial for program in programs for trial in step_trials(program) if trial.where.path not in places]
-        refused += rehearse(connection, target, ddl, whole)
-    except ReplicatorError as error:
-        message = f"the statements of {flow_name(source, target)} could not be tried: {error.message}"
-        return [Finding(target, "K061", message, error.hint, "note")]
-    hint = "the types of the columns it reads must suit; casts are written cast(crm.x as integer)"
-    return [
-        Finding(r.trial.where, "K060", f"{target} refuses {r.trial.what}: {r.said} (SQLSTATE {r.sqlstate})", hint)
-        for r in refused
-    ]
+def _brief(structure: Sequence[Finding]) -> list[Finding]:
+    """The errors; of the rest only how many there are, for `lint` shows them."""
+    errors = errors_of(structure)
+    rest = len(structure) - len(errors)
+    said = "1 remark" if rest == 1 else f"{rest} remarks"
+    note = Finding("links", "K063", f"{said} on links and tables", "`replicator lint` shows them", "note")
+    return [*errors, note] if rest else errors
 
 
 def _slots_on(config: Config, node: str) -> list[str]:
@@ -250,7 +190,7 @@ def _check_init(config: Config, environ: Mapping[str, str], connections: Connect
         missing: dict[str, list[Action]] = {}
         init(config, environ, True, lambda action: missing.setdefault(action.node, []).append(action))
     except ReplicatorError as error:
-        return [_as_finding("init", "K043", error)]
+        return [as_finding("init", "K043", error)]
     findings = list(lost)
     places = {str(finding.where) for finding in lost}
     for node, actions in missing.items():
@@ -260,9 +200,7 @@ def _check_init(config: Config, environ: Mapping[str, str], connections: Connect
     return findings
 
 
-def _sources_lost(
-    config: Config, pair: NodePair, connections: Connections, prepared: Mapping[str, bool]
-) -> list[Finding]:
+def _sources_lost(config: Config, pair: NodePair, connections: Connections, prepared: Mapping[str, bool]) -> list[Finding]:
     findings = []
     for source, target in flows_of(links_between(config, pair), pair):
         flow = flow_name(source, target)
@@ -281,7 +219,3 @@ def _identity_of(connection: psycopg.Connection, flow: str, node: str) -> tuple[
     with translated(node):
         found = checkpoints(connection, [flow]).get(flow)
     return None if found is None else (found.system, found.timeline, found.position)
-
-
-def _as_finding(where: str, code: str, error: ReplicatorError) -> Finding:
-    return Finding(where, code, error.message.removeprefix(f"{where}: "), error.hint)

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import psycopg
 
 from replicator.demo.servers import Server
 from replicator.demo.verify import Verdict, verify
-from replicator.engines.postgres.status import LoggedConflict, facts
+from replicator.engines.postgres.status import facts
 from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.mapping.load import load_links
 from replicator.model.config import Config, Node, Settings
 from replicator.model.finding import Mark
 from replicator.runtime.daemon import Daemon
-from replicator.runtime.demo_meter import Conflicts, Meter, explain
+from replicator.runtime.demo_meter import Conflicts, Meter
+from replicator.runtime.demo_report import Report, told_examples
 from replicator.runtime.drain import Drain, all_flows
 from replicator.runtime.setup import init
 from replicator.runtime.wiring import plain_connections
@@ -35,7 +36,6 @@ TICK_SECONDS = 0.1
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0  # without any progress, while waiting for the rest to arrive
 SHOWN_DIFFERENCES = 20
-EXAMPLES = 2
 
 Result = TypeVar("Result")
 
@@ -45,36 +45,6 @@ class Options:
     seconds: float = 20.0
     accounts: int = 2_000
     seed: int = 1
-
-
-@dataclass
-class Report:
-    """`seconds`: of traffic. `catch_up_seconds`: from the last user's commit until everything had arrived.
-    `work`: what the users did, by kind, refused and failed included."""
-
-    in_sync: bool
-    drained: bool
-    seconds: float
-    catch_up_seconds: float
-    world_rows: int
-    world_seconds: float
-    changes_applied: dict[str, int]
-    transactions: dict[str, int]
-    rows_written: dict[str, dict[str, int]]
-    latency_ms: dict[str, float | None]
-    conflicts: dict[str, int]
-    examples: list[str]
-    parked: dict[str, int]
-    rows_compared: int
-    compared: dict[str, int]
-    difference_count: int
-    differences: list[str]
-    work: dict[str, int]
-    failures: list[str]
-    server_versions: dict[str, str]
-
-    def as_document(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass
@@ -152,9 +122,7 @@ class DemoRun:
         self._begin("comparing both databases")
         verdict = self._meanwhile(lambda: verify(dsns[0], dsns[1]))
         self._poll(now=True)
-        return self._report(
-            drained=drained, seconds=seconds, world_rows=world.rows, verdict=verdict, failures=traffic.failures
-        )
+        return self._report(drained=drained, seconds=seconds, world_rows=world.rows, verdict=verdict, failures=traffic.failures)
 
     def start(self) -> None:
         """Servers, schemas, `init`, and the daemon in a thread of its own."""
@@ -265,7 +233,7 @@ class DemoRun:
             rows_written=self.meter.written(),
             latency_ms=self.meter.latency(),
             conflicts=dict(self.conflicts.kinds.most_common()),
-            examples=[explain(conflict, self._name(conflict)) for conflict in _telling(self.conflicts.examples)],
+            examples=told_examples(self.conflicts.examples, self._connections),
             parked=self.conflicts.parked,
             rows_compared=verdict.rows_compared,
             compared=dict(verdict.compared),
@@ -275,32 +243,6 @@ class DemoRun:
             failures=failures,
             server_versions={node: facts(connection).version for node, connection in self._connections.items()},
         )
-
-    def _name(self, conflict: LoggedConflict) -> str:
-        """The company's name, where that is what the conflict is about."""
-        keys = dict(zip(conflict.flow.split("_to_"), (conflict.source_key, conflict.target_key), strict=True))
-        if conflict.link == "customer":
-            questions = {
-                "crm": "SELECT name FROM crm.account WHERE id::text = %s",
-                "erp": "SELECT company_name FROM erp.customer WHERE customer_no::text = %s",
-            }
-            for node, question in questions.items():
-                row = self._connections[node].execute(question, (keys.get(node),)).fetchone()
-                if row is not None:
-                    return str(row[0])
-        return f"{conflict.link} {next((key for key in keys.values() if key), '')}".rstrip()
-
-
-def _telling(examples: Mapping[str, LoggedConflict]) -> list[LoggedConflict]:
-    """Two that show different things, the newer edit's victory first."""
-    order = (
-        "update_origin_differs latest",
-        "update_origin_differs owner",
-        "insert_exists latest",
-        "update_deleted delete",
-    )
-    chosen = [examples[sort] for sort in order if sort in examples]
-    return (chosen + [c for sort, c in examples.items() if sort not in order])[:EXAMPLES]
 
 
 def demo_config() -> Config:

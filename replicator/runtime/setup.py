@@ -84,7 +84,7 @@ def _execute(connection: psycopg.Connection, actions: list[Action], dry_run: boo
     for action in actions:
         if not dry_run:
             with translated(action.node):
-                connection.execute(action.sql)  # type: ignore[call-overload]
+                connection.execute(action.sql)
         report(action)
     return len(actions)
 
@@ -92,5 +92,3 @@ def _execute(connection: psycopg.Connection, actions: list[Action], dry_run: boo
 def _close(connections: Mapping[str, psycopg.Connection]) -> None:
     for connection in connections.values():
         connection.close()
-
-

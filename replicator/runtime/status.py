@@ -26,7 +26,7 @@ from replicator.errors import ConfigurationError, NodeUnavailable, ReplicatorErr
 from replicator.model.config import Config
 from replicator.model.finding import Finding
 from replicator.program import names
-from replicator.runtime.checks import close_all, connect_all
+from replicator.runtime.lint import close_all, connect_all
 from replicator.runtime.wiring import flows_of, links_between, node_pairs
 
 WAITS = "waits"  # the reason of what goes on by itself when the record it refers to arrives

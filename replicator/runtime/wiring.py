@@ -22,6 +22,7 @@ from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError, SourceLost
 from replicator.model.config import Config
 from replicator.model.link import Link
+from replicator.model.position import text as position_text
 from replicator.model.table import Table, TableName
 from replicator.pipeline import Exchange, Flow
 from replicator.program import names
@@ -36,8 +37,11 @@ Catalog = dict[tuple[str, TableName], Table | None]
 def node_pairs(config: Config) -> list[NodePair]:
     """Nodes that links join, in the order of the configuration."""
     order = [node.name for node in config.nodes]
-    pairs = {tuple(sorted((s.node for s in link.sides), key=order.index)) for link in config.links}
-    return sorted(pairs, key=lambda pair: [order.index(n) for n in pair])  # type: ignore[return-value, arg-type]
+    pairs: set[NodePair] = set()
+    for link in config.links:
+        one, other = sorted((side.node for side in link.sides), key=order.index)
+        pairs.add((one, other))
+    return sorted(pairs, key=lambda pair: [order.index(n) for n in pair])
 
 
 def links_between(config: Config, pair: NodePair) -> list[Link]:
@@ -143,7 +147,7 @@ def _flow(
     problem = verify_source(writers[source].connection, source, slot, saved.source_system, saved.timeline, saved.lsn)
     if problem is not None:
         raise SourceLost(
-            f"{flow}: {problem}. Changes of {source} after its position {saved.lsn >> 32:X}/{saved.lsn & 0xFFFFFFFF:X} may be missing on {target}",
+            f"{flow}: {problem}. Changes of {source} after its position {position_text(saved.lsn)} may be missing on {target}",
             "nothing is continued in silence: compare the two databases, then `replicator teardown` and `init` start afresh",
         )
     clock = Clock(numbers[0])

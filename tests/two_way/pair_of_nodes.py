@@ -128,7 +128,9 @@ class Pair:
 
 def _position(connection: psycopg.Connection) -> int:
     # An empty transaction's WAL would not reach the stream; a flushed message moves the end that keepalives report.
-    row = connection.execute("SELECT pg_logical_emit_message(false, 'test', '')::text, pg_current_wal_insert_lsn() - '0/0'").fetchone()
+    row = connection.execute(
+        "SELECT pg_logical_emit_message(false, 'test', '')::text, pg_current_wal_insert_lsn() - '0/0'"
+    ).fetchone()
     assert row is not None
     return int(row[1])
 
@@ -148,7 +150,10 @@ def linked(server: Server, folder: Path, name: str, crm: str, erp: str, links: d
     dsns = {"CRM_DSN": server.create_database(f"{name}_crm"), "ERP_DSN": server.create_database(f"{name}_erp")}
     config, findings = load_config(write_links(folder, links), dsns)
     assert config is not None, "\n".join(map(str, findings))
-    with psycopg.connect(dsns["CRM_DSN"], autocommit=True) as one, psycopg.connect(dsns["ERP_DSN"], autocommit=True) as two:
+    with (
+        psycopg.connect(dsns["CRM_DSN"], autocommit=True) as one,
+        psycopg.connect(dsns["ERP_DSN"], autocommit=True) as two,
+    ):
         one.execute(crm)  # type: ignore[call-overload]
         two.execute(erp)  # type: ignore[call-overload]
         pair = Pair(one, two, config, dsns)
@@ -157,7 +162,7 @@ def linked(server: Server, folder: Path, name: str, crm: str, erp: str, links: d
             yield pair
         finally:
             pair.crash()
-            for connection, slot in ((one, "replicator_crm_to_erp"), (two, "replicator_erp_to_crm")):
+            for connection, slot in ((pair.crm, "replicator_crm_to_erp"), (pair.erp, "replicator_erp_to_crm")):
                 _drop_slot(connection, slot)
 
 

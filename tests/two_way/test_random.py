@@ -103,7 +103,9 @@ class History:
         if node == "crm":
             self.keys[name] = key or uuid.uuid4()
             row = (self.keys[name], name, *(values[f] for f in FIELDS))
-            self.pair.crm.execute("INSERT INTO crm.account (id, tag, name, city, score, active) VALUES (%s, %s, %s, %s, %s, true)", row)
+            self.pair.crm.execute(
+                "INSERT INTO crm.account (id, tag, name, city, score, active) VALUES (%s, %s, %s, %s, %s, true)", row
+            )
         else:
             row = (name, *(values[f] for f in FIELDS))
             self.pair.erp.execute("INSERT INTO erp.customer (code, company, town, points) VALUES (%s, %s, %s, %s)", row)  # type: ignore[arg-type]
@@ -196,8 +198,15 @@ class History:
 
     def verdict(self) -> list[str]:
         """What is not as it must be."""
-        crm = {t: (n, c, float(s)) for t, n, c, s in self.pair.rows("crm", "SELECT tag, name, city, score FROM crm.account WHERE tag LIKE %s", (f"{self.seed}-%",))}
-        erp_rows = self.pair.rows("erp", "SELECT code, company, town, points FROM erp.customer WHERE code LIKE %s", (f"{self.seed}-%",))
+        crm = {
+            t: (n, c, float(s))
+            for t, n, c, s in self.pair.rows(
+                "crm", "SELECT tag, name, city, score FROM crm.account WHERE tag LIKE %s", (f"{self.seed}-%",)
+            )
+        }
+        erp_rows = self.pair.rows(
+            "erp", "SELECT code, company, town, points FROM erp.customer WHERE code LIKE %s", (f"{self.seed}-%",)
+        )
         erp = {t: (n, c, s) for t, n, c, s in erp_rows}
         wrong = [f"{t}: crm {crm.get(t)} erp {erp.get(t)}" for t in sorted({*crm, *erp}) if crm.get(t) != erp.get(t)]
         if len(erp_rows) != len(erp):

@@ -23,7 +23,9 @@ def read_tables(connection: psycopg.Connection, names: Iterable[TableName]) -> d
     for row in connection.execute(statement("columns"), (schemas, tables)).fetchall():
         columns[TableName(row[0], row[1])].append(_column(row[2:]))
     found: dict[TableName, Table | None] = dict.fromkeys(wanted)
-    for schema, name, identity, primary, uniques, triggers in connection.execute(statement("tables"), (schemas, tables)).fetchall():
+    for schema, name, identity, primary, uniques, triggers in connection.execute(
+        statement("tables"), (schemas, tables)
+    ).fetchall():
         key = TableName(schema, name)
         found[key] = Table(
             name=key,
@@ -37,7 +39,20 @@ def read_tables(connection: psycopg.Connection, names: Iterable[TableName]) -> d
 
 
 def _column(row: tuple[Any, ...]) -> Column:
-    name, declared, base, base_oid, category, array_of_user_type, not_null, comparable, default, identity, generated, storage = row
+    (
+        name,
+        declared,
+        base,
+        base_oid,
+        category,
+        array_of_user_type,
+        not_null,
+        comparable,
+        default,
+        identity,
+        generated,
+        storage,
+    ) = row
     portable = base if base_oid < FIRST_USER_OID and not array_of_user_type else ("text[]" if array_of_user_type else "text")
     return Column(
         name=name,

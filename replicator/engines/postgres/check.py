@@ -27,38 +27,53 @@ def check_server(connection: psycopg.Connection, node: str, slots: Iterable[str]
     wal_level, commit_times, max_slots, used_slots, max_senders, used_senders, keep = row
     if wal_level != "logical":
         findings.append(
-            Finding(node, "K002", f"wal_level is {wal_level}", "ALTER SYSTEM SET wal_level = 'logical'; then restart the server")
+            Finding(
+                node,
+                "K002",
+                f"wal_level is {wal_level}",
+                "ALTER SYSTEM SET wal_level = 'logical'; then restart the server",
+            )
         )
     known = {r[0] for r in connection.execute(_sql("slots_like"), (list(slots),))}
     missing = len([s for s in slots if s not in known])
     if used_slots + missing > max_slots:
         findings.append(
             Finding(
-                node, "K003", f"{missing} replication slots are needed and {max_slots - used_slots} of {max_slots} are free",
+                node,
+                "K003",
+                f"{missing} replication slots are needed and {max_slots - used_slots} of {max_slots} are free",
                 f"ALTER SYSTEM SET max_replication_slots = {used_slots + missing + 2}; then restart the server",
-            )  # fmt: skip
+            )
         )
     if used_senders + missing > max_senders:
         findings.append(
             Finding(
-                node, "K004", f"{missing} WAL senders are needed and {max_senders - used_senders} of {max_senders} are free",
+                node,
+                "K004",
+                f"{missing} WAL senders are needed and {max_senders - used_senders} of {max_senders} are free",
                 f"ALTER SYSTEM SET max_wal_senders = {used_senders + missing + 2}; then restart the server",
-            )  # fmt: skip
+            )
         )
     if commit_times != "on":
         findings.append(
             Finding(
-                node, "K005", "track_commit_timestamp is off: conflicts are still decided by commit times in the WAL,"
+                node,
+                "K005",
+                "track_commit_timestamp is off: conflicts are still decided by commit times in the WAL,"
                 " but `explain` cannot tell when a row was last written",
-                "ALTER SYSTEM SET track_commit_timestamp = on; then restart the server", "note",
-            )  # fmt: skip
+                "ALTER SYSTEM SET track_commit_timestamp = on; then restart the server",
+                "note",
+            )
         )
     if keep == "-1":
         findings.append(
             Finding(
-                node, "K006", "max_slot_wal_keep_size is unlimited: while the replicator is stopped, WAL is kept without end",
-                "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB' (what the disk can spare); SELECT pg_reload_conf()", "note",
-            )  # fmt: skip
+                node,
+                "K006",
+                "max_slot_wal_keep_size is unlimited: while the replicator is stopped, WAL is kept without end",
+                "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB' (what the disk can spare); SELECT pg_reload_conf()",
+                "note",
+            )
         )
     return findings + _check_role(connection, node)
 
@@ -73,16 +88,23 @@ def _check_role(connection: psycopg.Connection, node: str) -> list[Finding]:
     row = connection.execute(_sql("may_create_schema")).fetchone()
     if not (row and row[0]):
         findings.append(
-            Finding(node, "K011", f"role {role} may not create schema replicator", f'GRANT CREATE ON DATABASE ... TO "{role}"')
+            Finding(
+                node,
+                "K011",
+                f"role {role} may not create schema replicator",
+                f'GRANT CREATE ON DATABASE ... TO "{role}"',
+            )
         )
     row = connection.execute(_sql("may_use_origins")).fetchone()
     if not (row and row[0]):
         findings.append(
             Finding(
-                node, "K012", f"role {role} may not use replication origins",
+                node,
+                "K012",
+                f"role {role} may not use replication origins",
                 "GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_drop(text),"
                 f' pg_replication_origin_session_setup(text) TO "{role}"',
-            )  # fmt: skip
+            )
         )
     return findings
 
@@ -97,16 +119,28 @@ def check_table(connection: psycopg.Connection, node: str, found: Table, written
     role = connection.info.user
     findings = []
     if not usage:
-        findings.append(Finding(where, "K020", f"role {role} may not use schema {found.name.schema}",
-                                f'GRANT USAGE ON SCHEMA "{found.name.schema}" TO "{role}"'))  # fmt: skip
+        findings.append(
+            Finding(
+                where,
+                "K020",
+                f"role {role} may not use schema {found.name.schema}",
+                f'GRANT USAGE ON SCHEMA "{found.name.schema}" TO "{role}"',
+            )
+        )
     wanted = [("SELECT", select)] + ([("INSERT", insert), ("UPDATE", update), ("DELETE", delete)] if written else [])
     lacking = [name for name, there in wanted if not there]
     if lacking:
         grant = f'GRANT {", ".join(lacking)} ON {table(found.name)} TO "{role}"'
         findings.append(Finding(where, "K021", f"role {role} lacks {', '.join(lacking)}", grant))
     if read and full and found.replica_identity != "full" and not owner:
-        findings.append(Finding(where, "K022", "a two-way link needs REPLICA IDENTITY FULL, and only the owner may set it",
-                                f"ALTER TABLE {table(found.name)} REPLICA IDENTITY FULL"))  # fmt: skip
+        findings.append(
+            Finding(
+                where,
+                "K022",
+                "a two-way link needs REPLICA IDENTITY FULL, and only the owner may set it",
+                f"ALTER TABLE {table(found.name)} REPLICA IDENTITY FULL",
+            )
+        )
     return findings
 
 

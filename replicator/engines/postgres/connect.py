@@ -5,6 +5,8 @@ Promises: a failure says which node, what the server said and what to do, never 
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 from psycopg import conninfo
 
@@ -13,8 +15,7 @@ from replicator.errors import ConfigurationError, NodeUnavailable
 
 # Both ends write and read values as text in the same dialect; UTC makes timestamptz to timestamp exact.
 SESSION = (
-    "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c timezone=UTC"
-    " -c bytea_output=hex -c xmloption=content"
+    "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c timezone=UTC -c bytea_output=hex -c xmloption=content"
 )
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "connect_timeout": 10}
 
@@ -29,11 +30,11 @@ def connect(node: str, dsn: str, purpose: str, replication: bool = False) -> psy
             "write it as postgresql://user:password@host:port/database",
         ) from None
     options = f"{given.get('options') or ''} {SESSION}".strip()
-    extra: dict[str, object] = {"replication": "database"} if replication else {}
+    settings: dict[str, Any] = {**KEEPALIVE, "options": options}
+    if replication:
+        settings["replication"] = "database"
     try:
-        return psycopg.connect(
-            dsn, autocommit=True, application_name=f"replicator {purpose}", options=options, **KEEPALIVE, **extra  # type: ignore[arg-type]
-        )
+        return psycopg.connect(dsn, autocommit=True, application_name=f"replicator {purpose}", **settings)
     except psycopg.OperationalError as error:
         state = error.sqlstate or _state_in(str(error))
         place = f"{given.get('host') or 'local socket'}:{given.get('port') or 5432}"

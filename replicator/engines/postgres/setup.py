@@ -161,7 +161,8 @@ def verify_source(source: psycopg.Connection, node: str, slot: str, system: str,
     if identity[0] != system:
         return f"{node} is another server than the one the checkpoint speaks of (system identifier {identity[0]}, was {system})"
     if identity[1] != timeline:
-        return f"{node} is on timeline {identity[1]}, the checkpoint speaks of timeline {timeline}: a standby was promoted or a backup restored"
+        was = f"{node} is on timeline {identity[1]}, the checkpoint speaks of timeline {timeline}"
+        return f"{was}: a standby was promoted or a backup restored"
     found = source.execute(_sql("slot"), (slot,)).fetchone()
     if found is None:
         return f"{node} has no replication slot {slot}"

@@ -28,7 +28,9 @@ class PostgresFlowState:
     def checkpoint(self) -> Checkpoint:
         rows = self._writer.query(_sql("checkpoint"), (self._flow,))
         if not rows:
-            raise ConfigurationError(f"{self._writer.node}: flow {self._flow} has no checkpoint here", "run `replicator init` first")
+            raise ConfigurationError(
+                f"{self._writer.node}: flow {self._flow} has no checkpoint here", "run `replicator init` first"
+            )
         lsn, *rest = rows[0]
         return Checkpoint(position.number(lsn), *rest)
 
@@ -44,7 +46,16 @@ class PostgresFlowState:
         ids = []
         for row in rows:
             waits = row.waits or (None, None)
-            values = (self._flow, row.link, row.key, row.reason, row.sqlstate, row.message, *waits, json.dumps(row.payload))
+            values = (
+                self._flow,
+                row.link,
+                row.key,
+                row.reason,
+                row.sqlstate,
+                row.message,
+                *waits,
+                json.dumps(row.payload),
+            )
             ids.append(self._writer.query(_sql("park"), values)[0][0])
         return ids
 

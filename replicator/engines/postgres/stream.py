@@ -52,7 +52,7 @@ class PostgresStream:
             options.append("origin 'none'")
         command = f'START_REPLICATION SLOT "{slot}" LOGICAL {position.text(start)} ({", ".join(options)})'
         with translated(node):
-            self._connection.execute(command)  # type: ignore[call-overload]
+            self._connection.execute(command)
         self._pgconn = self._connection.pgconn
 
     @property
@@ -131,7 +131,9 @@ class PostgresStream:
         try:
             return self._pgconn.get_copy_data(1)
         except psycopg.Error as error:
-            raise NodeUnavailable(f"{self._node}: replication stream broke: {_first_line(self._pgconn)}", "reconnecting") from error
+            raise NodeUnavailable(
+                f"{self._node}: replication stream broke: {_first_line(self._pgconn)}", "reconnecting"
+            ) from error
 
     def _consume(self) -> None:
         self._pgconn.consume_input()

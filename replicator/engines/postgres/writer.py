@@ -38,14 +38,14 @@ class PostgresWriter:
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
         with translated(self.node):
-            return self._connection.execute(sql, params or None, prepare=False).rowcount  # type: ignore[call-overload, no-any-return]
+            return self._connection.execute(sql, params or None, prepare=False).rowcount
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with translated(self.node):
-            return self._connection.execute(sql, params or None, prepare=False).fetchall()  # type: ignore[call-overload, no-any-return]
+            return self._connection.execute(sql, params or None, prepare=False).fetchall()
 
     def load(self, sql: str, rows: Iterable[Sequence[Value | str | int]]) -> None:
-        with translated(self.node), self._connection.cursor() as cursor, cursor.copy(sql) as copy:  # type: ignore[call-overload]
+        with translated(self.node), self._connection.cursor() as cursor, cursor.copy(sql) as copy:
             buffer: list[bytes] = []
             size = 0
             for row in rows:
@@ -69,19 +69,19 @@ class PostgresWriter:
 
 def copy_line(row: Sequence[Value | str | int]) -> bytes:
     """One line of COPY's text format. NULL is \\N; an unchanged TOAST value is loaded as NULL, its field's bit is off."""
-    cells = [
-        b"\\N" if v is None or v is UNCHANGED
-        else v if type(v) is bytes
-        else v.encode() if type(v) is str
-        else b"%d" % v  # type: ignore[str-bytes-safe]
-        for v in row
-    ]  # fmt: skip
+    cells = [v if type(v) is bytes else _cell(v) for v in row]
     line = b"\t".join(cells)
     # Escaping is rare: only where the joined line holds more special bytes than the separators and NULLs put there.
     if b"\n" in line or b"\r" in line or line.count(b"\t") != len(cells) - 1 or line.count(b"\\") != line.count(b"\\N") \
             or line.count(b"\\N") != sum(1 for c in row if c is None or c is UNCHANGED):  # fmt: skip
         line = b"\t".join(_escaped(cell, raw) for cell, raw in zip(cells, row, strict=True))
     return line + b"\n"
+
+
+def _cell(value: Value | str | int) -> bytes:
+    if value is None or value is UNCHANGED:
+        return b"\\N"
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _escaped(cell: bytes, raw: Value | str | int) -> bytes:

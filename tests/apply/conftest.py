@@ -1,0 +1,56 @@
+"""What the apply tests stand on: freshly linked pairs of databases, and an alarm for what would never end."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from types import FrameType
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from replicator.demo.servers import Server
+from tests.two_way.pair_of_nodes import Pair, linked
+
+SECONDS = 30
+Fresh = Callable[..., AbstractContextManager[Pair]]
+
+
+@pytest.fixture(autouse=True)
+def alarm() -> Iterator[None]:
+    """No test may hang: an endless loop or a lost change that `settle` waits for is a failure."""
+
+    def ring(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"not done after {SECONDS} s")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.alarm(SECONDS)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture(scope="session")
+def fresh(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
+    """`fresh(crm_schema, erp_schema, *links)`: a pair that is initialised and ready to run; its databases are dropped."""
+    numbers = itertools.count()
+
+    @contextmanager
+    def make(crm: str, erp: str, *links: str, batch_rows: int | None = None) -> Iterator[Pair]:
+        name = f"apply_{next(numbers)}"
+        named = {text.split("link: ")[1].split("\n")[0]: text for text in links}
+        try:
+            with linked(server, tmp_path_factory.mktemp(name), name, crm, erp, named) as pair:
+                if batch_rows is not None:
+                    pair.config = replace(pair.config, settings=replace(pair.config.settings, batch_rows=batch_rows))
+                yield pair
+        finally:
+            with psycopg.connect(server.dsn(), autocommit=True) as connection:
+                for node in ("crm", "erp"):
+                    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+                    connection.execute(drop.format(sql.Identifier(f"{name}_{node}")))
+
+    return make

@@ -1,0 +1,33 @@
+"""Small things every apply test does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from replicator.errors import ReplicatorError
+from tests.two_way.pair_of_nodes import Pair
+
+
+def transaction(connection: psycopg.Connection, *statements: str) -> None:
+    """All of them in one transaction of a user's."""
+    with connection.transaction():
+        for statement in statements:
+            connection.execute(statement)  # type: ignore[call-overload]
+
+
+def parked(pair: Pair, link: str | None = None) -> list[tuple[str, list[str], str, str | None]]:
+    """(link, key, reason, SQLSTATE) of what is parked, in order."""
+    found = [(name, key, reason, state) for _, name, key, reason, state, _ in pair.parked()]
+    return [row for row in found if link is None or row[0] == link]
+
+
+def column(pair: Pair, node: str, sql: str) -> list[Any]:
+    return [row[0] for row in pair.rows(node, sql)]
+
+
+def bug(why: str) -> pytest.MarkDecorator:
+    """A promise that is not kept yet. Remove the mark with the fix."""
+    return pytest.mark.xfail(strict=True, raises=(AssertionError, TimeoutError, ReplicatorError), reason=why)

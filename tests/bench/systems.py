@@ -1,0 +1,260 @@
+"""What is compared: PostgreSQL's own subscription, and our daemon on a one-way and on a two-way link.
+
+Each gets databases, slots and tables of its own, new for every run, and is alone on the servers while it is
+there: nobody reads past another's WAL. `start` and `stop` decide when it drains; the slot keeps what it misses.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from replicator.demo.servers import Server
+
+from .schema import AT_SOURCE, AT_TARGET, CONFIG, MARKER, ONE_WAY, SOURCE, TARGET, TWO_WAY, Connection, Rows, query, run
+
+NATIVE, ONE, TWO = "native", "one-way", "two-way"
+KINDS = (NATIVE, ONE, TWO)
+LONGEST_WAIT = 300.0
+
+
+class BenchError(Exception):
+    """The bench cannot go on; the message says why."""
+
+
+class System(ABC):
+    """Opened as a context manager: afterwards the marker row has gone all the way and nothing is left to drain."""
+
+    kind: str
+    slot: str
+    at_target: Rows
+
+    def __init__(self, servers: tuple[Server, Server]) -> None:
+        self._servers = servers
+        self._stack = ExitStack()
+        self._mark = 0
+        self._marker_key = 0
+        self.peak_rss_mb: float | None = None  # of the last time it ran
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            name = f"bench_{self.kind.replace('-', '_')}"
+            self.dsns = [server.create_database(name) for server in self._servers]
+            for server in self._servers:
+                stack.callback(_drop_database, server, name)
+            self.source, self.target = (stack.enter_context(psycopg.connect(dsn, autocommit=True)) for dsn in self.dsns)
+            self._install()
+            stack.callback(self._uninstall)
+            run(self.source, MARKER)
+            self.start()
+            wait_until(lambda: bool(self._find_marker()), self.check, 0.01)
+            self._marker_key = self._find_marker()[0][0]
+            self.stop()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    # -- the way a backlog goes
+
+    def mark(self) -> None:
+        """The last transaction of a backlog."""
+        self._mark += 1
+        run(self.source, "UPDATE app.customer SET changes = %s WHERE id = 0", (self._mark,))
+
+    def arrived(self) -> bool:
+        at = self.at_target
+        rows = query(self.target, f"SELECT {at.changes} FROM {at.table} WHERE {at.key} = %s", (self._marker_key,))
+        return bool(rows) and rows[0][0] == self._mark
+
+    def reading(self) -> bool:
+        """Whether the slot is being read."""
+        rows = query(self.source, "SELECT active FROM pg_replication_slots WHERE slot_name = %s", (self.slot,))
+        return bool(rows) and bool(rows[0][0])
+
+    def verify(self) -> None:
+        """Every row is there, with every value. Costs time; not to be called within a measurement."""
+        sent = query(self.source, AT_SOURCE.fingerprint())[0]
+        found = query(self.target, self.at_target.fingerprint())[0]
+        if sent != found:
+            raise BenchError(f"{self.kind}: the target differs from the source: rows and checksum {found}, not {sent}")
+
+    def keys(self, count: int) -> list[int]:
+        """The target's keys of rows 1, 2, 3 ... of the source."""
+        at = self.at_target
+        text = f"SELECT {at.key} FROM {at.table} WHERE {at.name} <> 'marker' ORDER BY {at.name} LIMIT %s"
+        return [row[0] for row in query(self.target, text, (count,))]
+
+    def _find_marker(self) -> list[tuple[int]]:
+        return query(self.target, f"SELECT {self.at_target.key} FROM {self.at_target.table}")
+
+    # -- what each does in its own way
+
+    @abstractmethod
+    def start(self) -> None:
+        """Lets it drain; returns at once."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Returns when the slot is free."""
+
+    def check(self) -> None:  # noqa: B027 - most have nothing to say
+        """Raises BenchError when it has died."""
+
+    @abstractmethod
+    def _install(self) -> None: ...
+
+    @abstractmethod
+    def _uninstall(self) -> None: ...
+
+
+class Native(System):
+    """CREATE SUBSCRIPTION as it comes; only copy_data is off, for there is nothing to copy."""
+
+    kind = NATIVE
+    slot = "bench_native"
+    at_target = AT_SOURCE
+
+    def _install(self) -> None:
+        for connection in (self.source, self.target):
+            run(connection, SOURCE)
+        run(self.source, "CREATE PUBLICATION bench_native FOR TABLE app.customer")
+        options = f"copy_data = false, enabled = false, create_slot = true, slot_name = {self.slot}"
+        run(
+            self.target,
+            f"CREATE SUBSCRIPTION bench_native CONNECTION '{self.dsns[0]}' PUBLICATION bench_native WITH ({options})",
+        )
+
+    def start(self) -> None:
+        run(self.target, "ALTER SUBSCRIPTION bench_native ENABLE")
+
+    def stop(self) -> None:
+        run(self.target, "ALTER SUBSCRIPTION bench_native DISABLE")
+        wait_until(lambda: not self.reading(), self.check, 0.01)
+
+    def _uninstall(self) -> None:
+        self.stop()
+        run(self.target, "DROP SUBSCRIPTION bench_native")
+
+
+class Ours(System):
+    """`replicator run`, a process of its own as in production, with the default settings."""
+
+    slot = "replicator_crm_to_erp"
+    at_target = AT_TARGET
+
+    def __init__(self, servers: tuple[Server, Server], kind: str, folder: Path, profiles: Path | None = None) -> None:
+        """`folder`: for configuration and log. `profiles`: where py-spy's recordings go, if they are wanted."""
+        super().__init__(servers)
+        self.kind = kind
+        self._folder = folder
+        self._profiles = profiles
+        self._profiled = 0
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self._folder / f"{self.kind}.log"
+
+    def _install(self) -> None:
+        run(self.source, SOURCE)
+        run(self.target, TARGET.format(identity="GENERATED ALWAYS AS IDENTITY" if self.kind == TWO else ""))
+        home = self._folder / self.kind
+        (home / "mappings").mkdir(parents=True, exist_ok=True)
+        (home / "mappings" / "customer.yaml").write_text(TWO_WAY if self.kind == TWO else ONE_WAY)
+        (home / "replicator.yaml").write_text(CONFIG)
+        program = str(Path(sys.executable).with_name("replicator"))
+        self._command = [program, "--config", str(home / "replicator.yaml")]
+        self._environ = {**os.environ, "BENCH_CRM_DSN": self.dsns[0], "BENCH_ERP_DSN": self.dsns[1]}
+        with self.log.open("ab") as log:
+            code = subprocess.run([*self._command, "init"], env=self._environ, stdout=log, stderr=log, check=False).returncode
+        if code != 0:
+            raise BenchError(f"`replicator init` ended with {code}:\n{self._log_tail()}")
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._daemon = subprocess.Popen([*self._command, "run"], env=self._environ, stdout=log, stderr=log)
+        if self._profiles is not None:
+            self._profiled += 1
+            self._profiles.mkdir(parents=True, exist_ok=True)
+            path = self._profiles / f"{self.kind}-{self._profiled}.txt"
+            command = ["py-spy", "record", "--pid", str(self._daemon.pid), "--format", "raw", "--rate", "200"]
+            subprocess.Popen([*command, "--output", str(path), "--duration", "600"], stdout=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        daemon, self._daemon = self._daemon, None
+        if daemon is None:
+            return
+        peak = _peak_rss_mb(daemon.pid)
+        daemon.send_signal(signal.SIGTERM)
+        try:
+            code = daemon.wait(60)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
+            raise BenchError(f"the daemon did not stop within 60 s of SIGTERM:\n{self._log_tail()}") from None
+        if code != 0:
+            raise BenchError(f"the daemon ended with {code}:\n{self._log_tail()}")
+        self.peak_rss_mb = peak or _peak_rss_of_children_mb()
+        wait_until(lambda: not self.reading(), self.check, 0.01)
+
+    def check(self) -> None:
+        if self._daemon is not None and self._daemon.poll() is not None:
+            raise BenchError(f"the daemon has ended by itself with {self._daemon.poll()}:\n{self._log_tail()}")
+
+    def _uninstall(self) -> None:
+        if self._daemon is not None:  # something went wrong before
+            self._daemon.kill()
+            self._daemon.wait()
+        mine = "slot_name LIKE 'replicator%%' AND database = current_database()"
+        for connection in (self.source, self.target):
+            busy = f"SELECT FROM pg_replication_slots WHERE {mine} AND active"
+            run(connection, f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE {mine} AND active")
+            wait_until(lambda c=connection, b=busy: not query(c, b), lambda: None, 0.01)  # type: ignore[misc]
+            run(connection, f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE {mine}")
+
+    def _log_tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+
+def wait_until(condition: Callable[[], bool], check: Callable[[], None], pause: float) -> None:
+    """`check` raises what makes waiting useless."""
+    end = time.monotonic() + LONGEST_WAIT
+    while not condition():
+        check()
+        if time.monotonic() > end:
+            raise BenchError(f"nothing came of it in {LONGEST_WAIT:.0f} s")
+        time.sleep(pause)
+
+
+def _drop_database(server: Server, name: str) -> None:
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        run(connection, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _peak_rss_mb(pid: int) -> float | None:
+    """Of that process alone; None where there is no /proc."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def _peak_rss_of_children_mb() -> float:
+    """The largest child so far, `init` included: no less than the daemon's."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / (1 << 20)
