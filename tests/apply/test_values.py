@@ -175,6 +175,7 @@ def pair(fresh: Fresh) -> Iterator[Pair]:
     with fresh(CRM, ERP, *links) as found:
         for number in range(len(CONVERSIONS)):
             found.crm.execute(f"INSERT INTO converted (id, v{number}) VALUES ({number}, {plain(number, 2)})")  # type: ignore[call-overload]
+        found.settle()
         yield found
 
 
@@ -240,8 +241,7 @@ def test_every_type_by_insert_and_update_two_way(pair: Pair, here: str, there: s
 
 
 @pytest.mark.parametrize(("source", "target", "value", "shown"), CONVERSIONS)
-def test_conversions(pair: Pair, request: pytest.FixtureRequest, source: str, target: str, value: str, shown: str) -> None:
-    pair.settle()
+def test_conversions(pair: Pair, source: str, target: str, value: str, shown: str) -> None:
     number = next(i for i in range(len(CONVERSIONS)) if [plain(i, p) for p in range(4)] == [source, target, value, shown])
     refused = [state for _, key, _, state in parked(pair, "converted") if key == [str(number)]]
     pair.erp.execute("SET timezone = 'UTC'")

@@ -80,6 +80,12 @@ def use(dsn: str) -> None:
     )
 
 
+def leave() -> None:
+    from django.db import connection
+
+    connection.close()
+
+
 def install(dsn: str) -> None:
     """Oscar's migrations, its countries, and what a shop has before it opens: a kind of product and a warehouse."""
     from django.core.management import call_command

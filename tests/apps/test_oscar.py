@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -38,7 +38,7 @@ numbers = itertools.count(1)
 
 @dataclass
 class World:
-    """`pair` drives the replicator; the shop's models are found with `model`."""
+    """`pair` drives the replicator; the shop is used through its models."""
 
     pair: Pair
 
@@ -46,15 +46,55 @@ class World:
         self.pair.settle()
 
     def erp(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
-        """SQL of the ERP's users, in a transaction of its own."""
-        cursor = self.pair.erp.execute(sql, params)  # type: ignore[call-overload]
+        """SQL of the ERP's users, each statement in a transaction of its own."""
+        cursor = self.pair.erp.execute(sql, params or None)  # type: ignore[call-overload]
         return cursor.fetchall() if cursor.description else []
 
-    def customer(self, user: Any, columns: str = "company_name, state") -> tuple[Any, ...]:
-        """The one ERP customer of an account."""
-        ((number,),) = self.pair.rows("shop", 'SELECT erp_customer_no FROM replicator."pair_customer" WHERE shop_id = %s', (user.pk,))
-        return self.erp(f"SELECT {columns} FROM erp.customer WHERE customer_no = %s", number)[0]
+    def customer(self, mail: str, columns: str) -> tuple[Any, ...]:
+        """Columns of the one ERP customer `c` whose web contact `p` has this address."""
+        rows = self.erp(f"SELECT {columns} FROM erp.customer c JOIN erp.contact_person p USING (customer_no) WHERE p.mail = %s", mail)
+        assert len(rows) == 1, rows
+        return rows[0]
 
     def parked(self) -> list[tuple[Any, ...]]:
         sql = "SELECT flow, link, reason, sqlstate, message FROM replicator.parked ORDER BY id"
-        return [row for connection in (self.pair.crm, self.pair.erp) for row in connection.execute(sql).fetchall()]
+        return self.pair.rows("crm", sql) + self.pair.rows("erp", sql)
+
+    def conflicts(self) -> list[tuple[Any, ...]]:
+        sql = "SELECT link, kind, field, incoming, existing, winner FROM replicator.conflict ORDER BY id"
+        return self.pair.rows("crm", sql) + self.pair.rows("erp", sql)
+
+
+@contextmanager
+def linked_shop(server: Server, name: str, mappings: Path = HERE) -> Iterator[World]:
+    """A shop that was just installed and an ERP with its reference tables, linked and ready to run."""
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}_shop TEMPLATE shop_template")  # type: ignore[call-overload]
+    dsns = {"SHOP_DSN": server.dsn(f"{name}_shop"), "ERP_DSN": server.create_database(f"{name}_erp")}
+    config, findings = load_config(mappings / "replicator.yaml", dsns)
+    assert config is not None, "\n".join(map(str, findings))
+    with ExitStack() as stack:
+        shop, erp = (stack.enter_context(psycopg.connect(dsn, autocommit=True)) for dsn in dsns.values())
+        erp.execute(ERP.read_bytes() + REFERENCE.encode())
+        oscar_shop.use(dsns["SHOP_DSN"])
+        stack.callback(oscar_shop.leave)
+        init(config, dsns, False, lambda action: None)
+        pair = Pair(shop, erp, config, dsns)
+        stack.callback(_drop_slot, erp, "replicator_erp_to_shop")
+        stack.callback(_drop_slot, shop, "replicator_shop_to_erp")
+        stack.callback(pair.crash)
+        yield World(pair)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    oscar_shop.configure()
+    with Server(installation(), {"fsync": "off", "full_page_writes": "off"}) as running:
+        oscar_shop.install(running.create_database("shop_template"))
+        yield running
+
+
+@pytest.fixture
+def world(server: Server) -> Iterator[World]:
+    with linked_shop(server, f"w{next(numbers)}") as linked:
+        yield linked

@@ -23,7 +23,7 @@ import psycopg
 
 from replicator.demo.servers import Server
 
-from .schema import AT_SOURCE, AT_TARGET, CONFIG, MARKER, ONE_WAY, SOURCE, TARGET, TWO_WAY, Connection, Rows, query, run
+from .schema import AT_SOURCE, AT_TARGET, CONFIG, MARKER, ONE_WAY, SOURCE, TARGET, TWO_WAY, Rows, query, run
 
 NATIVE, ONE, TWO = "native", "one-way", "two-way"
 KINDS = (NATIVE, ONE, TWO)

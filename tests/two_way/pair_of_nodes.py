@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -163,7 +163,8 @@ def linked(server: Server, folder: Path, name: str, crm: str, erp: str, links: d
         finally:
             pair.crash()
             for connection, slot in ((pair.crm, "replicator_crm_to_erp"), (pair.erp, "replicator_erp_to_crm")):
-                _drop_slot(connection, slot)
+                with suppress(psycopg.OperationalError):  # its server is gone: so is the slot
+                    _drop_slot(connection, slot)
 
 
 def _drop_slot(connection: psycopg.Connection, slot: str) -> None:

@@ -30,6 +30,8 @@ EPOCH = 946_684_800  # 2000-01-01 in Unix seconds
 REPORT_SECONDS = 5.0  # well under wal_sender_timeout (60 s)
 BEHIND_MICROSECONDS = 20_000  # older than this when sent: the source is working off a backlog
 LINGER_SECONDS = 0.05  # how long a backlog may take to send more before we work on what is there
+FRESH_SECONDS = 0.03  # how long a batch may be gathered while the source is up to date
+BACKLOG_SECONDS = 1.0  # and while it is working off a backlog
 BATCH_BYTES = 16_000_000
 
 
@@ -65,7 +67,10 @@ class PostgresStream:
     def read(self, limit: int) -> Batch | None:
         assembler = self._assembler
         linger_until = 0.0
+        started = time.monotonic()
         while not self._enough(limit):
+            if assembler.ready and time.monotonic() - started > (BACKLOG_SECONDS if self._behind else FRESH_SECONDS):
+                break  # users who never pause must not make those before them wait
             payload = self._next()
             if payload is not None:
                 self._receive(payload)
