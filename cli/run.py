@@ -183,7 +183,7 @@ def _log_totals(daemon: Daemon, prefix: str = "") -> None:
         rows = sum(totals.written.values())
         text = (
             f"{prefix}{name}: {totals.transactions:,} transactions, {totals.changes:,} changes, {rows:,} rows written, "
-            f"{totals.conflicts:,} conflicts, {totals.parked:,} parked, {totals.behind_ms:,.0f} ms behind"
+            f"{totals.conflicts:,} conflicts, {totals.parked:,} parked, the last {totals.behind_ms:,.0f} ms late"
         )
         if totals.waiting:
             text += f"; waiting: {totals.waiting}"

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 from replicator.apply.lines import heal_lines
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
-from replicator.apply.write import BatchWrite, Changes, Staged
+from replicator.apply.write import FEW_ROWS, BatchWrite, Changes, Staged
 from replicator.capture.batch import DELETE, Batch, RowChange
 from replicator.capture.clock import Clock
 from replicator.capture.edits import Edits, edits_of
@@ -120,13 +120,16 @@ class Flow:
         self._write = BatchWrite(
             self.programs, self._writer, self._source, self._state, self._parking, edits, self._target_number
         )
+        for session in (self._writer, self._source):
+            session.begin()
         for program in self.programs.values():
             for ddl in program.setup:
                 self._writer.execute(ddl)
-            if program.mirror is not None:
-                self._source.execute(program.mirror.setup)
-            if program.heal is not None:
-                self._source.execute(program.heal.setup)
+            for helper in (program.mirror, program.heal):
+                if helper is not None:
+                    self._source.execute(helper.setup)
+        for session in (self._writer, self._source):
+            session.commit(durable=False)
         saved = self._state.checkpoint()
         self.drained = saved.lsn
         self._saved = saved.lsn
@@ -214,29 +217,27 @@ class Flow:
     def _heal(self, changes: Changes) -> None:
         """Edits older than our last write on the source may have been written over: see program/heal.py."""
         last_write = self._back.last_write if self._back else 0
+        late: Changes = {}
         for name, rows in changes.items():
-            program = self.programs[name]
             edits = self.edits.get(name)
-            if edits is None or program.heal is None:
-                continue
-            found = edits_of(rows, inserts=program.steps.adopt is not None)
-            edits.flying = edits.flying + found if self._parts else found
-            late = [
-                row for row in rows if row.op != DELETE and row.parked is None and any(t.lsn < last_write for t in row.touches)
-            ]
-            if not late:
-                continue
-            width = len(program.link.fields)
-            heal = program.heal
-            self._source.begin()
-            try:
-                self._source.load(heal.load, heal_lines(late, heal.columns, width))
-                self._source.execute(heal.merge)
-                self._source.execute(heal.clear)
-                self._source.commit()
-            except WriteFailed:
-                self._source.rollback()
-                raise
+            if edits is not None:
+                found = edits_of(rows, inserts=self.programs[name].steps.adopt is not None)
+                edits.flying = edits.flying + found if self._parts else found
+                late[name] = [r for r in rows if r.op != DELETE and r.parked is None and any(t.lsn < last_write for t in r.touches)]
+        if not any(late.values()):
+            return
+        self._source.begin()
+        try:
+            for name, rows in late.items():
+                heal = self.programs[name].heal
+                if rows and heal is not None:
+                    self._source.load(heal.load, heal_lines(rows, heal.columns, len(self.programs[name].link.fields)))
+                    self._source.execute(heal.merge, prepared=len(rows) < FEW_ROWS)
+                    self._source.execute(heal.clear)
+            self._source.commit()
+        except WriteFailed:
+            self._source.rollback()
+            raise
 
     def _write_batch(self, batch: Batch, changes: Changes) -> Outcome:
         """All of it at once; if a row is refused, in ever smaller parts, and what is refused alone is parked."""
@@ -299,8 +300,6 @@ class Flow:
         if self._injected:
             self._returned_upto = max(number for number, _, _ in self._injected)
             self._injected = []
-            if self._back is not None:
-                self._back._state.clear_outbox(self.name, self._returned_upto)
         for edits in self.edits.values():
             edits.landed(position)
         if outcome.remembered:
@@ -323,9 +322,9 @@ class Flow:
                 assert mirror is not None
                 self._source.load(mirror.load, [[*keys, seq, a, b, made] for keys, seq, a, b, made in found])
                 for statement in mirror.merge:
-                    self._source.execute(statement)
+                    self._source.execute(statement, prepared=len(found) < FEW_ROWS)
             back._state.mirrored(max(seq for found in rows.values() for _, seq, *_ in found))
-            self._source.commit()
+            self._source.commit(durable=False)
         except WriteFailed as error:
             # What is committed on the target is found again by `recover`.
             raise NodeUnavailable(f"{self.name}: pairs could not be mirrored: {error.message}", error.hint) from error
@@ -358,8 +357,10 @@ class Flow:
         """Retention of the state on the target: what no unread change can need any more, and old history."""
         seen = self._back.drained if self._back else self.drained
         for program in self.programs.values():
-            if program.forget_ledger and self._back is not None:
+            if program.forget_ledger:
                 self._writer.execute(program.forget_ledger, (position_text(seen),))
+        if self._back is not None:
+            self._state.clear_outbox(self._back.name, self._back._returned_upto)
         self._state.tidy(keep_days, seen)
 
     def _drained_to(self, position: int) -> None:

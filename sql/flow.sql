@@ -14,11 +14,12 @@ UPDATE replicator.checkpoint SET mirrored = greatest(mirrored, %s) WHERE flow = 
 
 -- name: park
 INSERT INTO replicator.parked (flow, link, key, reason, sqlstate, message, waits_link, waits_key, payload)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb)
+SELECT %s, link, ARRAY(SELECT jsonb_array_elements_text(key)), reason, sqlstate, message, waits_link, waits_key, payload
+FROM jsonb_to_recordset(%s::jsonb) AS r (link text, key jsonb, reason text, sqlstate text, message text, waits_link text, waits_key text, payload jsonb)
 ON CONFLICT (flow, link, key) DO UPDATE
 SET reason = excluded.reason, sqlstate = excluded.sqlstate, message = excluded.message, waits_link = excluded.waits_link,
     waits_key = excluded.waits_key, payload = excluded.payload, attempts = replicator.parked.attempts + 1
-RETURNING id;
+RETURNING id, link, key;
 
 -- name: unpark
 DELETE FROM replicator.parked WHERE id = ANY(%s);
@@ -33,7 +34,9 @@ SELECT id, link, key, waits_link, waits_key FROM replicator.parked WHERE flow = 
 UPDATE replicator.parked SET retry = false WHERE flow = %s AND retry RETURNING id;
 
 -- name: send_back
-INSERT INTO replicator.outbox (flow, link, payload) VALUES (%s, %s, %s::jsonb) RETURNING id;
+INSERT INTO replicator.outbox (flow, link, payload)
+SELECT %s, link, payload FROM jsonb_to_recordset(%s::jsonb) AS r (link text, payload jsonb)
+RETURNING id;
 
 -- name: outbox
 SELECT id, link, payload FROM replicator.outbox WHERE flow = %s AND id > %s ORDER BY id;

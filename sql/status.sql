@@ -10,6 +10,9 @@ SELECT current_setting('server_version'), current_setting('wal_level'),
 SELECT flow, lsn::text, slot, source_system, timeline, greatest(extract(epoch FROM clock_timestamp() - updated), 0)::float8
 FROM replicator.checkpoint WHERE flow = ANY(%s);
 
+-- name: published
+SELECT DISTINCT schemaname::text, tablename::text FROM pg_catalog.pg_publication_tables WHERE pubname = ANY(%s);
+
 -- name: slot
 -- Parameters: a checkpoint or NULL, the slot. Bytes from the checkpoint to the end of WAL, and bytes the slot keeps.
 SELECT active, COALESCE(wal_status, ''), pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,

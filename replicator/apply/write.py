@@ -58,6 +58,7 @@ class BatchWrite:
         self._edits = edits
         self._target_number = target_number
         self._swept = 0
+        self._few = False  # the rows being written are few: plans are kept for that
 
     def at_once(self, changes: Changes) -> Outcome:
         """Stages and writes, link by link; then wakes what waited for records made here, until nothing wakes."""
@@ -109,6 +110,7 @@ class BatchWrite:
     def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
         """Up to the updates of one link. Gives how many rows there are by act (paired) or operation (direct)."""
         writer, steps, name = self._writer, program.steps, program.link.name
+        self._few = len(rows) < FEW_ROWS
         looked_up = [self._look_up(e.sql, e.position, rows) for e in program.enrichments]
         writer.load(program.load, stage_lines(program, rows, looked_up))
         outcome.unparked += _ids(rows)
@@ -116,43 +118,43 @@ class BatchWrite:
             self._hold(program, rows, outcome)
             ops = Counter(row.op.decode() for row in rows)
             counts = {op: ops[op] for op in "IUD"}
-            updated = writer.execute(steps.update) if counts["U"] else 0
+            updated = writer.execute(steps.update, prepared=self._few) if counts["U"] else 0
             if counts["U"] and steps.update_partial and any(UNCHANGED in row.values for row in rows):
-                updated += writer.execute(steps.update_partial)
+                updated += writer.execute(steps.update_partial, prepared=self._few)
             outcome.count(name, "update", updated)
             if counts["I"] or updated < counts["U"]:
-                outcome.count(name, "insert", writer.execute(steps.insert))
+                outcome.count(name, "insert", writer.execute(steps.insert, prepared=self._few))
             return counts
-        writer.execute(steps.project)
+        writer.execute(steps.project, prepared=self._few)
         if steps.adopt:
-            writer.execute(steps.adopt)
-        while steps.resolve_self and writer.execute(steps.resolve_self):
+            writer.execute(steps.adopt, prepared=self._few)
+        while steps.resolve_self and writer.execute(steps.resolve_self, prepared=self._few):
             # Records of one link that refer to each other: parents of this pass are the pairs of the next.
             self._insert(program, outcome)
         self._hold(program, rows, outcome)
         if steps.adopt and steps.ambiguous:
-            for (seq,) in writer.query(steps.ambiguous):
+            for (seq,) in writer.query(steps.ambiguous, prepared=self._few):
                 outcome.parked.append(self._set_aside(name, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
         self._contest(program, outcome)
         self._insert(program, outcome)
-        counts = dict[str, int](writer.query(steps.count or ""))
+        counts = dict[str, int](writer.query(steps.count or "", prepared=self._few))
         if counts.get("U"):
             if steps.put_back:
-                outcome.conflicts += writer.execute(steps.put_back)
-            updated = writer.execute(steps.update) if steps.update else 0
+                outcome.conflicts += writer.execute(steps.put_back, prepared=self._few)
+            updated = writer.execute(steps.update, prepared=self._few) if steps.update else 0
             outcome.count(name, "update", updated)
             if steps.rekey and any(row.first_key != row.key for row in rows):
-                self._paired(outcome, name, writer.query(steps.rekey))
+                self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
             counts["gone"] = counts["U"] - updated
         return counts
 
     def _insert(self, program: Program, outcome: Outcome) -> None:
         if program.steps.mint:
-            self._writer.execute(program.steps.mint)
-        inserted = self._writer.execute(program.steps.insert)
+            self._writer.execute(program.steps.mint, prepared=self._few)
+        inserted = self._writer.execute(program.steps.insert, prepared=self._few)
         outcome.count(program.link.name, "insert", inserted)
         if (inserted or program.steps.adopt) and program.steps.pair:
-            self._paired(outcome, program.link.name, self._writer.query(program.steps.pair))
+            self._paired(outcome, program.link.name, self._writer.query(program.steps.pair, prepared=self._few))
 
     def _contest(self, program: Program, outcome: Outcome) -> None:
         """Lets the target's own users' edits, as far as the way back has read them, stand up to what comes in."""
@@ -170,7 +172,7 @@ class BatchWrite:
             edits.staged += 1
         if edits.flying:
             self._writer.load(program.edits_load, edit_lines(edits.flying, width, None))
-        outcome.conflicts += self._writer.query(contest)[0][0]
+        outcome.conflicts += self._writer.query(contest, prepared=self._few)[0][0]
         if edits.flying:
             self._writer.execute(program.edits_forget.replace("until <= CAST(%s AS pg_lsn)", "until IS NULL"))
 
@@ -179,7 +181,7 @@ class BatchWrite:
         if program.steps.hold is None:
             return
         waits = {wait.field: wait for wait in program.waits}
-        for seq, number, raw in self._writer.query(program.steps.hold):
+        for seq, number, raw in self._writer.query(program.steps.hold, prepared=self._few):
             wait, row = waits[number], rows[seq]
             reason = "waits" if wait.link else "unknown value"
             waits_for = (wait.link, raw) if wait.link else None
@@ -213,32 +215,32 @@ class BatchWrite:
         steps, name = program.steps, program.link.name
         if not program.paired:
             if (counts["D"] or program.link.side(program.source).where) and steps.delete:
-                outcome.count(name, "delete", self._writer.execute(steps.delete))
+                outcome.count(name, "delete", self._writer.execute(steps.delete, prepared=self._few))
         elif counts.get("D"):
             if steps.delete:
-                outcome.count(name, "delete", self._writer.execute(steps.delete))
+                outcome.count(name, "delete", self._writer.execute(steps.delete, prepared=self._few))
             if steps.bury:
-                self._paired(outcome, name, self._writer.query(steps.bury))
+                self._paired(outcome, name, self._writer.query(steps.bury, prepared=self._few))
 
     def _conclude(self, program: Program, rows: Sequence[RowChange], counts: Mapping[str, int], outcome: Outcome) -> None:
         steps = program.steps
         if program.paired:
             if (counts.get("T") or counts.get("gone")) and steps.too_late:
-                outcome.conflicts += self._writer.execute(steps.too_late)
-            if counts.get("U") and steps.remember and self._writer.execute(steps.remember):
+                outcome.conflicts += self._writer.execute(steps.too_late, prepared=self._few)
+            if counts.get("U") and steps.remember and self._writer.execute(steps.remember, prepared=self._few):
                 outcome.remembered = True
             if steps.returned and (counts.get("N") or counts.get("U")):
                 self._take_returned(program, rows, outcome)
         self._swept = self._swept + len(rows) if len(rows) < FEW_ROWS else SWEPT_ROWS
         for statement in steps.clear if self._swept >= SWEPT_ROWS else steps.sweep:
-            self._writer.execute(statement)
+            self._writer.execute(statement, prepared=self._few)
         self._swept %= SWEPT_ROWS
 
     def _take_returned(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """What the target made or owns becomes a change of the target's, stamped just above what it answers."""
         assert program.steps.returned is not None
         keys = len(program.link.side(program.target).key)
-        for seq, mask, texts in self._writer.query(program.steps.returned):
+        for seq, mask, texts in self._writer.query(program.steps.returned, prepared=self._few):
             values: list[Value] = [None if t is None else t.encode() for t in texts]
             fields = int(mask[::-1], 2)
             made = stamp.above(rows[seq].stamp, self._target_number)

@@ -18,15 +18,15 @@ class Writer(Protocol):
 
     def begin(self) -> None: ...
 
-    def commit(self) -> None:
-        """Returns when the transaction is durable."""
+    def commit(self, durable: bool = True) -> None:
+        """Returns when the transaction is durable; without `durable`, a crash of the server may undo it as a whole."""
 
     def rollback(self) -> None: ...
 
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
-        """The number of rows it touched."""
+    def execute(self, sql: str, params: Sequence[Any] = (), prepared: bool = False) -> int:
+        """The number of rows it touched. `prepared`: worth keeping the plan; it must suit a few rows."""
 
-    def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+    def query(self, sql: str, params: Sequence[Any] = (), prepared: bool = False) -> list[tuple[Any, ...]]: ...
 
     def load(self, sql: str, rows: Iterable[Sequence[Value | str | int]]) -> None:
         """Bulk-loads rows of raw text values; str and int are written as they print. May not be repeated."""

@@ -30,7 +30,7 @@ def heal_of(layout: Layout) -> Heal | None:
         load=f"COPY {healing} FROM STDIN",
         columns=tuple(columns),
         merge=_merge(layout, healing, own),
-        clear=f"TRUNCATE {healing}",
+        clear=f"DELETE FROM {healing}",
     )
 
 

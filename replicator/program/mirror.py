@@ -37,7 +37,7 @@ def mirror_of(layout: Layout) -> Mirror:
             f"INSERT INTO {crosswalk} ({listed}) SELECT {listed} FROM {mirror} m WHERE stamp IS NULL"
             f" AND NOT EXISTS (SELECT FROM {mirror} d WHERE d.stamp IS NOT NULL AND d.seq > m.seq"
             f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ON CONFLICT DO NOTHING",
-            f"TRUNCATE {mirror}",
+            f"DELETE FROM {mirror}",
         ),
         recover=(
             f"SELECT ARRAY[{texts}], seq, NULL, NULL, NULL FROM {crosswalk} WHERE seq > %s"

@@ -16,7 +16,7 @@ import psycopg
 from replicator.engines.postgres.check import check_server, check_table, server_clock
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import Action, flow_name, has_state, slot_name, verify_source
-from replicator.engines.postgres.status import Facts, checkpoints, facts
+from replicator.engines.postgres.status import Facts, checkpoints, facts, published_tables
 from replicator.errors import ReplicatorError
 from replicator.mapping.structure import check_structure
 from replicator.model.config import Config
@@ -95,10 +95,14 @@ def check_servers(config: Config, connections: Connections, catalog: Catalog) ->
     findings = []
     for node, connection in connections.items():
         with translated(node):
-            findings += check_server(connection, node, _slots_on(config, node))
+            slots = _slots_on(config, node)
+            findings += check_server(connection, node, slots)
+            published = published_tables(connection, slots)  # a flow's publication and slot have one name
             for (where, _), found in catalog.items():
                 if where == node and found is not None:
-                    findings += check_table(connection, node, found, **_uses(config.links, node, found.name))
+                    uses = _uses(config.links, node, found.name)
+                    publish = uses["read"] and found.name not in published
+                    findings += check_table(connection, node, found, publish=publish, **uses)
     return findings
 
 

@@ -23,6 +23,7 @@ log = logging.getLogger("replicator")
 WAIT_SECONDS = 0.5
 TIDY_SECONDS = 5.0
 LONGEST_PAUSE = 10.0
+SETTLED_SECONDS = 1.0  # a connection that held so long was one: the next attempt is made at once
 
 Watch = Callable[[Step], None]
 
@@ -61,7 +62,7 @@ class Daemon:
             try:
                 self._run_once(pair)
             except NodeUnavailable as error:
-                if time.monotonic() - started > LONGEST_PAUSE:
+                if time.monotonic() - started > SETTLED_SECONDS:
                     pause = 0.1
                 log.warning("%s; trying again in %.1f s", error.message, pause)
                 self.stop.wait(pause)

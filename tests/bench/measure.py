@@ -39,40 +39,44 @@ def generate(system: System, work: Work) -> None:
     run(system.source, work.sql)
     system.mark()
     run(system.source, "RESET synchronous_commit")
+    rest(system)
+
+
+def rest(system: System) -> None:
     for connection in (system.source, system.target):
         run(connection, "VACUUM (ANALYZE)")
         run(connection, "CHECKPOINT")
 
 
 def drain(system: System, rows: int) -> Drained:
+    """Starts it, and leaves it running."""
     system.start()
     wait_until(system.reading, system.check, START_PAUSE)
     begun = time.perf_counter()
     wait_until(system.arrived, system.check, END_PAUSE)
     seconds = time.perf_counter() - begun
-    system.stop()
+    peak = system.peak_rss_mb()
     system.verify()
-    return Drained(seconds, rows / seconds, system.peak_rss_mb)
+    return Drained(seconds, rows / seconds, peak)
 
 
 def latencies(system: System, size: Size) -> list[float]:
     """Milliseconds from the source's commit until a reader on the target sees it, of single updates of different rows.
+    The system must be running.
 
     The commit time is the source's own. When an update is visible is found by asking the target all the time;
     the target's commit timestamps would not do: under a subscription they are the source's.
     """
     count = min(round(size.latency_seconds * size.latency_rate), size.inserts)
     keys = system.keys(count)
-    system.start()
-    wait_until(system.reading, system.check, START_PAUSE)
+    rest(system)
     system.mark()
-    wait_until(system.arrived, system.check, END_PAUSE)  # it is awake and has nothing left to do
+    wait_until(system.arrived, system.check, END_PAUSE)  # it has nothing left to do
     user = _User(system.dsns[0], count, size.latency_rate)
     user.start()
     seen = _watch(system, keys, user)
     user.join()
     committed = _commit_times(system, count)
-    system.stop()
     system.verify()
     return [(seen[key] - committed[number]).total_seconds() * 1000 for number, key in enumerate(keys, 1)]
 

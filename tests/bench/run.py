@@ -54,6 +54,7 @@ def measure(
 
 def _run(system: System, result: Measured, title: str, console: Console) -> None:
     for work in result.works:
+        system.stop()
         generate(system, work)
         drained = drain(system, work.rows)
         result.drained.setdefault((work.name, system.kind), []).append(drained)
@@ -62,6 +63,7 @@ def _run(system: System, result: Measured, title: str, console: Console) -> None
             f"{title}  {work.name:14} {drained.seconds:7.2f} s  {drained.rows_per_s:9,.0f} rows/s{memory}", highlight=False
         )
     delays = latencies(system, result.size)
+    system.stop()
     result.latencies.setdefault(system.kind, []).extend(delays)
     middle = report.percentiles(delays)["p50"]
     console.print(f"{title}  {'latency':14} {middle:7.2f} ms", highlight=False)

@@ -7,7 +7,6 @@ there: nobody reads past another's WAL. `start` and `stop` decide when it drains
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -46,7 +45,6 @@ class System(ABC):
         self._stack = ExitStack()
         self._mark = 0
         self._marker_key = 0
-        self.peak_rss_mb: float | None = None  # of the last time it ran
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -113,6 +111,10 @@ class System(ABC):
 
     def check(self) -> None:  # noqa: B027 - most have nothing to say
         """Raises BenchError when it has died."""
+
+    def peak_rss_mb(self) -> float | None:
+        """Of the process that runs, since its start; None where that makes no sense."""
+        return None
 
     @abstractmethod
     def _install(self) -> None: ...
@@ -198,7 +200,6 @@ class Ours(System):
         daemon, self._daemon = self._daemon, None
         if daemon is None:
             return
-        peak = _peak_rss_mb(daemon.pid)
         daemon.send_signal(signal.SIGTERM)
         try:
             code = daemon.wait(60)
@@ -208,12 +209,14 @@ class Ours(System):
             raise BenchError(f"the daemon did not stop within 60 s of SIGTERM:\n{self._log_tail()}") from None
         if code != 0:
             raise BenchError(f"the daemon ended with {code}:\n{self._log_tail()}")
-        self.peak_rss_mb = peak or _peak_rss_of_children_mb()
         wait_until(lambda: not self.reading(), self.check, 0.01)
 
     def check(self) -> None:
         if self._daemon is not None and self._daemon.poll() is not None:
             raise BenchError(f"the daemon has ended by itself with {self._daemon.poll()}:\n{self._log_tail()}")
+
+    def peak_rss_mb(self) -> float | None:
+        return _peak_rss_mb(self._daemon.pid) if self._daemon is not None else None
 
     def _uninstall(self) -> None:
         if self._daemon is not None:  # something went wrong before
@@ -245,16 +248,11 @@ def _drop_database(server: Server, name: str) -> None:
         run(connection, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _peak_rss_mb(pid: int) -> float | None:
-    """Of that process alone; None where there is no /proc."""
+def _peak_rss_mb(pid: int) -> float:
+    """The highest resident set of that process alone, by /proc; elsewhere what it is now, by ps."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return None
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
-
-
-def _peak_rss_of_children_mb() -> float:
-    """The largest child so far, `init` included: no less than the daemon's."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / (1 << 20)
+        answer = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
+        return int(answer.stdout) / 1024
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))

@@ -122,6 +122,7 @@ def test_missing_privileges(unprivileged: Site) -> None:
     assert 'ALTER ROLE "clerk" REPLICATION' in result.one_line("erp: K010")
     assert "GRANT CREATE ON DATABASE" in result.one_line("erp: K011")
     assert 'GRANT INSERT, UPDATE, DELETE ON "erp"."customer" TO "clerk"' in result.one_line("erp: erp.customer: K021")
+    assert result.one_line("erp: erp.customer: K023 only the owner")
     assert "SELECT, INSERT, UPDATE, DELETE" in result.one_line("erp: erp.person: K021")
     refused = unprivileged("init")
     assert refused.code == 1

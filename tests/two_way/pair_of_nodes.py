@@ -41,15 +41,15 @@ class Failpoint:
     after: bool = False
     hit: str = ""
 
-    def around(self, name: str, call: Any, *args: Any) -> Any:
+    def around(self, name: str, call: Any, *args: Any, **options: Any) -> Any:
         if self.calls is None:
-            return call(*args)
+            return call(*args, **options)
         self.calls -= 1
         if self.calls > 0:
-            return call(*args)
+            return call(*args, **options)
         self.calls, self.hit = None, name
         if self.after:
-            call(*args)
+            call(*args, **options)
         raise Crash(name)
 
 

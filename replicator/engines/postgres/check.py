@@ -109,8 +109,11 @@ def _check_role(connection: psycopg.Connection, node: str) -> list[Finding]:
     return findings
 
 
-def check_table(connection: psycopg.Connection, node: str, found: Table, written: bool, read: bool, full: bool) -> list[Finding]:
-    """Privileges on one table. `full`: a two-way link wants REPLICA IDENTITY FULL, which only the owner may set."""
+def check_table(
+    connection: psycopg.Connection, node: str, found: Table, *, written: bool, read: bool, full: bool, publish: bool
+) -> list[Finding]:
+    """Privileges on one table. `full`: a two-way link wants REPLICA IDENTITY FULL, which only the owner may set.
+    `publish`: it is still to be put into a publication, which only the owner may do."""
     row = connection.execute(_sql("table_privileges"), (found.name.schema, found.name.name)).fetchone()
     where = f"{node}: {found.name}"
     if row is None:
@@ -132,6 +135,9 @@ def check_table(connection: psycopg.Connection, node: str, found: Table, written
     if lacking:
         grant = f'GRANT {", ".join(lacking)} ON {table(found.name)} TO "{role}"'
         findings.append(Finding(where, "K021", f"role {role} lacks {', '.join(lacking)}", grant))
+    if publish and not owner:
+        hint = f'GRANT the role that owns it TO "{role}", at least while init runs'
+        findings.append(Finding(where, "K023", "only the owner of a table may put it into a publication", hint))
     if read and full and found.replica_identity != "full" and not owner:
         findings.append(
             Finding(

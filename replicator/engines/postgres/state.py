@@ -43,21 +43,24 @@ class PostgresFlowState:
         self._writer.execute(_sql("mirrored"), (seq, self._flow))
 
     def park(self, rows: Sequence[Parked]) -> list[int]:
-        ids = []
-        for row in rows:
-            waits = row.waits or (None, None)
-            values = (
-                self._flow,
-                row.link,
-                row.key,
-                row.reason,
-                row.sqlstate,
-                row.message,
-                *waits,
-                json.dumps(row.payload),
-            )
-            ids.append(self._writer.query(_sql("park"), values)[0][0])
-        return ids
+        # One statement takes one row a record: the last of several stands for all.
+        latest = {(row.link, tuple(row.key)): row for row in rows}
+        payload = [
+            {
+                "link": row.link,
+                "key": row.key,
+                "reason": row.reason,
+                "sqlstate": row.sqlstate,
+                "message": row.message,
+                "waits_link": row.waits[0] if row.waits else None,
+                "waits_key": row.waits[1] if row.waits else None,
+                "payload": row.payload,
+            }
+            for row in latest.values()
+        ]
+        made = self._writer.query(_sql("park"), (self._flow, json.dumps(payload)))
+        ids = {(link, tuple(key)): number for number, link, key in made}
+        return [ids[row.link, tuple(row.key)] for row in rows]
 
     def unpark(self, ids: Sequence[int]) -> None:
         self._writer.execute(_sql("unpark"), (list(ids),))
@@ -77,7 +80,8 @@ class PostgresFlowState:
         return [row[0] for row in self._writer.query(_sql("retries"), (self._flow,))]
 
     def send_back(self, flow: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[int]:
-        return [self._writer.query(_sql("send_back"), (flow, link, json.dumps(payload)))[0][0] for link, payload in rows]
+        payloads = [{"link": link, "payload": payload} for link, payload in rows]
+        return [number for (number,) in self._writer.query(_sql("send_back"), (flow, json.dumps(payloads)))]
 
     def outbox(self, flow: str, after: int) -> list[tuple[int, str, dict[str, Any]]]:
         return [(number, link, payload) for number, link, payload in self._writer.query(_sql("outbox"), (flow, after))]

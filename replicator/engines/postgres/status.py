@@ -12,6 +12,7 @@ import psycopg
 
 from replicator.engines.postgres.sql import statement
 from replicator.model.position import number
+from replicator.model.table import TableName
 from replicator.program.sql import state
 
 COUNTED_UPTO = 2_000_000  # rows; a larger table's number is estimated
@@ -82,6 +83,11 @@ def checkpoints(connection: psycopg.Connection, flows: Sequence[str]) -> dict[st
     """Needs the state schema."""
     rows = connection.execute(_sql("checkpoints"), (list(flows),)).fetchall()
     return {flow: SavedCheckpoint(*saved) for flow, *saved in rows}
+
+
+def published_tables(connection: psycopg.Connection, publications: Sequence[str]) -> set[TableName]:
+    """Those that are in any of the publications."""
+    return {TableName(*row) for row in connection.execute(_sql("published"), (list(publications),)).fetchall()}
 
 
 def slot_state(connection: psycopg.Connection, slot: str, checkpoint: str | None) -> SlotState | None:

@@ -14,6 +14,7 @@ from replicator.capture.messages import UNCHANGED, Value
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
 
+PLANS = 2_000  # prepared statements kept: some twenty for each link and direction
 CHUNK = 1 << 18  # bytes handed to COPY at once
 
 
@@ -21,6 +22,7 @@ class PostgresWriter:
     def __init__(self, node: str, dsn: str, origin: str | None, lock_timeout_ms: int, purpose: str) -> None:
         self.node = node
         self._connection = connect(node, dsn, purpose)
+        self._connection.prepared_max = PLANS
         with translated(node):
             self._connection.execute(f"SET lock_timeout = {lock_timeout_ms:d}")
             if origin is not None:
@@ -29,20 +31,22 @@ class PostgresWriter:
     def begin(self) -> None:
         self.execute("BEGIN")
 
-    def commit(self) -> None:
+    def commit(self, durable: bool = True) -> None:
+        if not durable:
+            self.execute("SET LOCAL synchronous_commit = off")
         self.execute("COMMIT")
 
     def rollback(self) -> None:
         if not self._connection.closed:
             self.execute("ROLLBACK")
 
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+    def execute(self, sql: str, params: Sequence[Any] = (), prepared: bool = False) -> int:
         with translated(self.node):
-            return self._connection.execute(sql, params or None, prepare=False).rowcount
+            return self._connection.execute(sql, params or None, prepare=prepared).rowcount
 
-    def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, params: Sequence[Any] = (), prepared: bool = False) -> list[tuple[Any, ...]]:
         with translated(self.node):
-            return self._connection.execute(sql, params or None, prepare=False).fetchall()
+            return self._connection.execute(sql, params or None, prepare=prepared).fetchall()
 
     def load(self, sql: str, rows: Iterable[Sequence[Value | str | int]]) -> None:
         with translated(self.node), self._connection.cursor() as cursor, cursor.copy(sql) as copy:
