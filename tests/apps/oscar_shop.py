@@ -87,14 +87,15 @@ def leave() -> None:
 
 
 def install(dsn: str) -> None:
-    """Oscar's migrations, its countries, and what a shop has before it opens: a kind of product and a warehouse."""
+    """Oscar's migrations, its countries, and what a shop has before it opens: a kind of product (with its weight) and a warehouse."""
     from django.core.management import call_command
     from django.db import connection
 
     use(dsn)
     call_command("migrate", verbosity=0)
     call_command("oscar_populate_countries", "--no-shipping", verbosity=0)
-    model("catalogue", "ProductClass").objects.create(name="Goods")
+    goods = model("catalogue", "ProductClass").objects.create(name="Goods")
+    model("catalogue", "ProductAttribute").objects.create(product_class=goods, name="Weight", code="weight", type="float")
     model("partner", "Partner").objects.create(name="Our warehouse")
     connection.close()
 
