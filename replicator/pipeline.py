@@ -37,12 +37,15 @@ from replicator.errors import NodeUnavailable, WriteFailed
 from replicator.model import stamp
 from replicator.model.position import number as position_number
 from replicator.model.position import text as position_text
-from replicator.ports.state import FlowState
+from replicator.ports.state import FlowState, Parked
 from replicator.ports.stream import Stream
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
 IDLE_CHECKPOINT_SECONDS = 5.0
+TRUNCATED = (
+    "{table} was truncated on {node}: this is never applied; delete the other side's records if that was meant"
+)
 
 
 @dataclass(slots=True)
@@ -179,6 +182,7 @@ class Flow:
         staged = self._write.staged()
         try:
             self._carried.add(self._write_batch(batch, changes))
+            self._carried.parked += self._truncated(batch)
             if not batch.complete:
                 self._pending = None
                 return Step(self.name, batch, Outcome(), time.monotonic() - started, 0)
@@ -198,17 +202,12 @@ class Flow:
         """Captured changes, joined to what is parked for the same records, after values on their way back."""
         changes: Changes = {}
         for _, link, row in self._injected:
-            changes.setdefault(link, []).append(row)
-        for name, links in batch.links.items():
-            rows = links.rows
-            clashing = {row.first_key for row in changes.get(name, ())}
-            if clashing & {row.first_key for row in rows}:
-                # A row that returns and was changed again: what was captured is newer and comes in the next write.
-                changes[name] = [_joined(changes[name], row, links.feed.tracked) for row in rows] + [
-                    row for row in changes[name] if row.first_key not in {r.first_key for r in rows}
-                ]
+            _join(changes.setdefault(link, []), [row], self.programs[link].feed.tracked)
+        for link, captured in batch.links.items():
+            if link in changes:
+                _join(changes[link], captured.rows, captured.feed.tracked)
             else:
-                changes.setdefault(name, []).extend(rows)
+                changes[link] = list(captured.rows)
         wanted = self._parking.retry | self._parking.behind(changes)
         for parked in self._state.parked(sorted(wanted)) if wanted else ():
             self._write.rejoin(changes, parked)
@@ -226,14 +225,18 @@ class Flow:
                 late[name] = [r for r in rows if r.op != DELETE and r.parked is None and any(t.lsn < last_write for t in r.touches)]
         if not any(late.values()):
             return
+        healed = 0
         self._source.begin()
         try:
             for name, rows in late.items():
                 heal = self.programs[name].heal
                 if rows and heal is not None:
                     self._source.load(heal.load, heal_lines(rows, heal.columns, len(self.programs[name].link.fields)))
-                    self._source.execute(heal.merge, prepared=len(rows) < FEW_ROWS)
+                    healed += self._source.execute(heal.merge, prepared=len(rows) < FEW_ROWS)
                     self._source.execute(heal.clear)
+            if healed and self._back is not None:
+                # What was healed may itself lie over an edit that is still unread: that one has to be looked at too.
+                self._back.last_write, _ = self._back._state.advance(None, 0, 0)
             self._source.commit()
         except WriteFailed:
             self._source.rollback()
@@ -258,6 +261,14 @@ class Flow:
         self._write.restore(staged)
         self._writer.begin()
         return self._write.in_parts(changes)
+
+    def _truncated(self, batch: Batch) -> list[Parked]:
+        """TRUNCATE says nothing of rows and is never applied; it is parked for a person to see."""
+        return [
+            Parked(name, ["*"], "truncated", None, TRUNCATED.format(table=program.feed.table, node=program.source), None, {})
+            for name, program in self.programs.items()
+            if str(program.feed.table) in batch.truncated
+        ]
 
     def _finish(self, batch: Batch, outcome: Outcome) -> tuple[int, int]:
         """Parked changes, values to return, the checkpoint; then the commit, unless more of the transaction follows."""
@@ -302,6 +313,8 @@ class Flow:
             self._injected = []
         for edits in self.edits.values():
             edits.landed(position)
+        if self._back is not None and any(edits.known for edits in self.edits.values()):
+            self._back.stream.ask()  # so that they can be forgotten soon
         if outcome.remembered:
             self.last_write = position
         self._mirror(outcome.pairs)
@@ -370,11 +383,17 @@ class Flow:
                 edits.forget(position)
 
 
-def _joined(earlier: Sequence[RowChange], row: RowChange, tracked: bool) -> RowChange:
-    for other in earlier:
-        if other.key == row.first_key:
-            return other.followed_by(row, tracked)
-    return row
+def _join(rows: list[RowChange], later: Sequence[RowChange], tracked: bool) -> None:
+    """Appends later changes, each as one with the change of the same record that is there already."""
+    places = {row.key: place for place, row in enumerate(rows)}
+    for row in later:
+        place = places.get(row.first_key)
+        if place is None:
+            places[row.key] = len(rows)
+            rows.append(row)
+        else:
+            rows[place] = rows[place].followed_by(row, tracked)
+            places[row.key] = place
 
 
 class Exchange:

@@ -265,8 +265,8 @@ class BatchWrite:
 
     def rejoin(self, changes: Changes, parked: Parked) -> None:
         program = self._programs.get(parked.link)
-        if program is None:
-            return
+        if program is None or not parked.payload:
+            return  # a link that is gone, or a TRUNCATE: for a person to see
         earlier = from_json(parked.payload, program.feed.columns)
         earlier.parked = parked.id
         rows = changes.setdefault(parked.link, [])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from replicator.model import stamp
 
 
-@dataclass(slots=True)
+@dataclass
 class Clock:
     """`steps`: (position on this node, greatest stamp applied there by then), both rising."""
 

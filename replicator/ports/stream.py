@@ -25,6 +25,9 @@ class Stream(Protocol):
     def confirm(self, upto: int) -> None:
         """Changes up to `upto` are durable on the target: the source may forget them. May be repeated."""
 
+    def ask(self) -> None:
+        """Asks the source how far it has come, so that `position` moves even if nothing of ours happens there."""
+
     def fileno(self) -> int:
         """Readable when there may be something to read."""
 

@@ -119,6 +119,13 @@ def sign_up(first: str, last: str, email: str, **more: Any) -> Any:
     return user_model().objects.create_user(generate_username(), email, "secret", first_name=first, last_name=last, **more)
 
 
+def add_address(user: Any, line1: str, **more: Any) -> Any:
+    """The account's new default billing address."""
+    given = {"line4": "Kiel", "postcode": "24103", "country_id": "DE", "is_default_for_billing": True, **more}
+    name = {"first_name": user.first_name, "last_name": user.last_name}
+    return model("address", "UserAddress").objects.create(user=user, line1=line1, **name, **given)
+
+
 def place_order(user: Any, lines: list[tuple[Any, int]], notes: str = "", guest_email: str = "") -> Any:
     """As Oscar's checkout does it: a basket, an address, and the order with everything that belongs to it."""
     from django.db import transaction
@@ -142,4 +149,4 @@ def place_order(user: Any, lines: list[tuple[Any, int]], notes: str = "", guest_
             **({"guest_email": guest_email} if guest_email else {}),
         )  # fmt: skip
         basket.submit()
-    return order
+    return type(order).objects.get(pk=order.pk)  # its number was given as an integer

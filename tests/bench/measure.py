@@ -50,6 +50,8 @@ def rest(system: System) -> None:
 
 def drain(system: System, rows: int) -> Drained:
     """Starts it, and leaves it running."""
+    if system.reading() or system.arrived():
+        raise BenchError(f"{system.kind}: somebody drains already")
     system.start()
     wait_until(system.reading, system.check, START_PAUSE)
     begun = time.perf_counter()

@@ -62,6 +62,7 @@ class Pair:
     config: Config
     environ: dict[str, str]
     failpoint: Failpoint = field(default_factory=Failpoint)
+    erp_clock: int = 0  # microseconds by which the ERP's clock is ahead
     opened: Opened | None = None
     steps: list[Step] = field(default_factory=list)
 
@@ -77,7 +78,20 @@ class Pair:
                 if isinstance(session, PostgresWriter):
                     for name in ("commit", "execute", "query", "load"):
                         setattr(session, name, partial(self.failpoint.around, name, getattr(session, name)))
+            self._set_clock(self.opened.exchange)
         return self.opened.exchange
+
+    def _set_clock(self, exchange: Exchange) -> None:
+        """Lets commit times and the time of day of the ERP be as its clock would say."""
+        to_erp, from_erp = exchange.flows
+        stamped, advanced = from_erp.clock.stamp, to_erp._state.advance
+        from_erp.clock.stamp = lambda time, lsn: stamped(time + self.erp_clock, lsn)  # type: ignore[method-assign]
+
+        def advance(*args: Any) -> tuple[int, int]:
+            position, clock = advanced(*args)
+            return position, clock + self.erp_clock
+
+        to_erp._state.advance = advance  # type: ignore[method-assign]
 
     def crash(self) -> None:
         """The daemon is gone: sessions are cut, memory is lost."""

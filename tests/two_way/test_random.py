@@ -234,6 +234,22 @@ def test_random_histories_end_as_the_model_says(pair: Pair) -> None:
         play(pair, seed)
 
 
+@pytest.mark.parametrize("ahead", [3_000_000, -3_000_000], ids=["erp_ahead", "erp_behind"])
+def test_both_sides_end_alike_when_clocks_stand_apart(pair: Pair, ahead: int) -> None:
+    """Which of two edits is newer is then a matter of opinion; that both sides have the same one is not."""
+    pair.crash()
+    pair.erp_clock = ahead
+    try:
+        for seed in range(SEED + 10_000, SEED + 10_000 + HISTORIES // 3):
+            history = History(pair, seed)
+            history.play()
+            wrong = [line for line in history.verdict() if ": crm " in line or "twice" in line]
+            assert not wrong, f"seed {seed}:\n" + "\n".join(wrong) + "\n--\n" + "\n".join(history.log)
+    finally:
+        pair.crash()
+        pair.erp_clock = 0
+
+
 @pytest.mark.parametrize("seed", [])
 def test_seeds_that_found_a_bug(pair: Pair, seed: int) -> None:
     play(pair, seed)

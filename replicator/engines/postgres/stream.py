@@ -98,6 +98,9 @@ class PostgresStream:
             self._confirmed = upto
             self._report()
 
+    def ask(self) -> None:
+        self._report(wanted=True)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -165,12 +168,12 @@ class PostgresStream:
         if time.monotonic() - self._reported > REPORT_SECONDS:
             self._report()
 
-    def _report(self) -> None:
+    def _report(self, wanted: bool = False) -> None:
         self._reported = time.monotonic()
         now = int((time.time() - EPOCH) * 1_000_000)
         confirmed = self._confirmed
         with translated(self._node):
-            self._pgconn.put_copy_data(STATUS.pack(b"r", max(self._position, confirmed), confirmed, confirmed, now, 0))
+            self._pgconn.put_copy_data(STATUS.pack(b"r", max(self._position, confirmed), confirmed, confirmed, now, wanted))
             while self._pgconn.flush() == 1:
                 select.select([], [self.fileno()], [], 1.0)
 
