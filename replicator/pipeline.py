@@ -222,7 +222,8 @@ class Flow:
             if edits is not None:
                 found = edits_of(rows, inserts=self.programs[name].steps.adopt is not None)
                 edits.flying = edits.flying + found if self._parts else found
-                late[name] = [r for r in rows if r.op != DELETE and r.parked is None and any(t.lsn < last_write for t in r.touches)]
+                mine = (r for r in rows if r.op != DELETE and r.parked is None)
+                late[name] = [r for r in mine if any(t.lsn < last_write for t in r.touches)]
         if not any(late.values()):
             return
         healed = 0
@@ -253,7 +254,9 @@ class Flow:
         self.open = True
         staged = self._write.staged()
         try:
-            return self._write.at_once(changes)
+            outcome = self._write.at_once(changes)
+            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is deferred must not fail at the commit
+            return outcome
         except WriteFailed as error:
             if error.kind != "row":
                 raise

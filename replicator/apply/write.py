@@ -33,6 +33,7 @@ Staged = dict[str, tuple[int, bool]]
 
 FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
 SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
+UNIQUE_VIOLATION = "23505"
 AMBIGUOUS = "{place}: several records match by the link's `match` columns; nothing is paired by guessing"
 
 
@@ -58,6 +59,7 @@ class BatchWrite:
         self._edits = edits
         self._target_number = target_number
         self._swept = 0
+        self._aside = False  # unique values step aside before they change
         self._few = False  # the rows being written are few: plans are kept for that
 
     def at_once(self, changes: Changes) -> Outcome:
@@ -77,21 +79,15 @@ class BatchWrite:
 
     def in_parts(self, changes: Changes) -> Outcome:
         """The same in ever smaller parts, each under a savepoint; what is refused alone is parked."""
-        staged = self.staged()
-        self._writer.execute("SAVEPOINT part")
-        try:
-            outcome = self.at_once(changes)
-            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        except WriteFailed as error:
-            if error.kind != "row":
-                raise
-            refusal = error
-        else:
-            self._writer.execute("RELEASE SAVEPOINT part")
-            self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
-            return outcome
-        self._writer.execute("ROLLBACK TO SAVEPOINT part")
-        self.restore(staged)
+        refusal = self._under_savepoint(changes)
+        if isinstance(refusal, WriteFailed) and refusal.sqlstate == UNIQUE_VIOLATION:
+            self._aside = True  # rows that swap unique values
+            try:
+                refusal = self._under_savepoint(changes)
+            finally:
+                self._aside = False
+        if isinstance(refusal, Outcome):
+            return refusal
         rows = [(row.order, place, name, row) for place, name in enumerate(changes) for row in changes[name]]
         rows.sort(key=lambda entry: entry[:2])
         if len(rows) == 1:
@@ -107,6 +103,23 @@ class BatchWrite:
             outcome.add(self.in_parts(part))
         return outcome
 
+    def _under_savepoint(self, changes: Changes) -> Outcome | WriteFailed:
+        """What was done, or why a row was refused; then nothing was done."""
+        staged = self.staged()
+        self._writer.execute("SAVEPOINT part")
+        try:
+            outcome = self.at_once(changes)
+            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except WriteFailed as error:
+            if error.kind != "row":
+                raise
+            self._writer.execute("ROLLBACK TO SAVEPOINT part")
+            self.restore(staged)
+            return error
+        self._writer.execute("RELEASE SAVEPOINT part")
+        self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
+        return outcome
+
     def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
         """Up to the updates of one link. Gives how many rows there are by act (paired) or operation (direct)."""
         writer, steps, name = self._writer, program.steps, program.link.name
@@ -118,6 +131,8 @@ class BatchWrite:
             self._hold(program, rows, outcome)
             ops = Counter(row.op.decode() for row in rows)
             counts = {op: ops[op] for op in "IUD"}
+            if self._aside and steps.aside:
+                writer.execute(steps.aside)
             updated = writer.execute(steps.update, prepared=self._few) if counts["U"] else 0
             if counts["U"] and steps.update_partial and any(UNCHANGED in row.values for row in rows):
                 updated += writer.execute(steps.update_partial, prepared=self._few)
@@ -141,6 +156,8 @@ class BatchWrite:
         if counts.get("U"):
             if steps.put_back:
                 outcome.conflicts += writer.execute(steps.put_back, prepared=self._few)
+            if self._aside and steps.aside:
+                writer.execute(steps.aside)
             updated = writer.execute(steps.update, prepared=self._few) if steps.update else 0
             outcome.count(name, "update", updated)
             if steps.rekey and any(row.first_key != row.key for row in rows):

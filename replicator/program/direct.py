@@ -13,6 +13,7 @@ from replicator.program.staging import (
     joins_of,
     stage_ddl,
     stage_load,
+    unique_fields,
     waits_of,
 )
 
@@ -33,6 +34,7 @@ def compile_direct(layout: Layout) -> Program:
             insert=_insert(layout, stage),
             update=_update(layout, stage),
             update_partial=_update_partial(layout, stage),
+            aside=_aside(layout, stage),
             delete=_delete(layout, stage),
             clear=(f"TRUNCATE {stage}",),
             sweep=(f"DELETE FROM {stage}",),
@@ -67,6 +69,15 @@ def _update_partial(layout: Layout, stage: str) -> str:
         differs.append(f"(get_bit(s.fields, {i}) = 1 AND {layout.differing('t', i, value)})")
     only = f"s.fields <> {_everything(layout)}"
     return _update_statement(layout, stage, ", ".join(sets), only, " OR ".join(differs))
+
+
+def _aside(layout: Layout, stage: str) -> str | None:
+    sets, differs = [], []
+    for i, stand_in in unique_fields(layout).items():
+        name, changed = quote(layout.target_column(i).name), layout.differing("t", i, layout.projected[i].value)
+        sets.append(f"{name} = CASE WHEN {changed} THEN {stand_in} ELSE t.{name} END")
+        differs.append(changed)
+    return _update_statement(layout, stage, ", ".join(sets), "true", " OR ".join(differs)) if sets else None
 
 
 def _update_statement(layout: Layout, stage: str, sets: str, only: str, differs: str) -> str:

@@ -20,6 +20,7 @@ from replicator.program.staging import (
     joins_of,
     stage_ddl,
     stage_load,
+    unique_fields,
     waits_of,
 )
 
@@ -53,6 +54,7 @@ def compile_paired(layout: Layout) -> Program:
             pair=_pair(layout, work),
             resolve_self=_resolve_self(layout, work),
             update=_update(layout, work),
+            aside=_aside(layout, work),
             too_late=_too_late(layout, work),
             rekey=_rekey(layout, work),
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {_pair_of('t', layout.target_side.key)}"),
@@ -268,6 +270,21 @@ def _update(layout: Layout, work: str) -> str:
         changes.append(f"(get_bit(w.fields, {i}) = 1 AND {layout.differing('t', i, f'w.v_{i}')})")
     if not sets:
         return ""
+    return (
+        f"UPDATE {table(layout.target_side.table)} t SET {', '.join(sets)} FROM {work} w"
+        f" WHERE w.act IN {WRITING} AND {_pair_of('t', layout.target_side.key)} AND ({' OR '.join(changes)})"
+    )
+
+
+def _aside(layout: Layout, work: str) -> str | None:
+    sets, changes = [], []
+    for i, value in unique_fields(layout).items():
+        name = quote(layout.target_column(i).name)
+        changed = f"get_bit(w.fields, {i}) = 1 AND {layout.differing('t', i, f'w.v_{i}')}"
+        sets.append(f"{name} = CASE WHEN {changed} THEN {value} ELSE t.{name} END")
+        changes.append(f"({changed})")
+    if not sets:
+        return None
     return (
         f"UPDATE {table(layout.target_side.table)} t SET {', '.join(sets)} FROM {work} w"
         f" WHERE w.act IN {WRITING} AND {_pair_of('t', layout.target_side.key)} AND ({' OR '.join(changes)})"

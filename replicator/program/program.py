@@ -35,6 +35,7 @@ class Steps:
     contest     takes the lost fields out of `work.fields`, logs conflicts; returns the number logged
     put_back    edits of fields that the target owns: logged, marked to be returned
     insert, update, delete   the target's rows; each returns its count
+    aside       unique values about to change step aside first, so that rows may swap them (after a refusal only)
     update_partial   the same for rows with an unchanged TOAST value that their wire image lacks
     pair        new pairs into the crosswalk; returns them as text for the other node, with their seq
     resolve_self   references to records of the same link that have a pair by now
@@ -53,6 +54,7 @@ class Steps:
     clear: tuple[str, ...]
     sweep: tuple[str, ...]
     update_partial: str | None = None
+    aside: str | None = None
     count: str | None = None
     hold: str | None = None
     adopt: str | None = None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from replicator.mapping.expressions import to_sql
+from replicator.model.table import Column
 from replicator.program.layout import Layout
 from replicator.program.program import Wait
 from replicator.program.sql import quote, table
@@ -43,6 +46,29 @@ def delete_statement(layout: Layout, using: str, where: str) -> str:
         return ""
     sets = ", ".join(f"{quote(c)} = {to_sql(e, lambda name: 't.' + quote(name))}" for c, e in rule.assignments)
     return f"UPDATE {target} t SET {sets} FROM {using} WHERE {where}"
+
+
+def stand_in(column: Column) -> str | None:
+    """A value that no other row has, for the moment in which two rows swap theirs. None: the type offers none."""
+    if not column.not_null:
+        return "NULL"
+    if column.category == "S":
+        length = re.search(r"\((\d+)\)", column.type)
+        return f"left(md5(random()::text || clock_timestamp()::text), {length[1] if length else 32})"
+    if column.category == "N":
+        return "-(1 + floor(random() * 2000000000))::integer" if column.base_type in ("integer", "bigint", "numeric") else None
+    return "gen_random_uuid()" if column.base_type == "uuid" else None
+
+
+def unique_fields(layout: Layout) -> dict[int, str]:
+    """For each unique key of the target, one written field whose value can step aside, with its stand-in."""
+    found: dict[int, str] = {}
+    for key in layout.target_table.unique_keys:
+        options = [(i, stand_in(layout.target_column(i))) for i in layout.written if layout.target_column(i).name in key]
+        usable = sorted(((value != "NULL", i, value) for i, value in options if value is not None), key=lambda o: o[:2])
+        if usable:
+            found[usable[0][1]] = usable[0][2]
+    return found
 
 
 def can_miss(layout: Layout) -> dict[int, str]:

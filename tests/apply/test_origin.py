@@ -24,7 +24,7 @@ CREATE TABLE item (no serial PRIMARY KEY, name text, price double precision, at 
 CREATE FUNCTION tidy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name := upper(NEW.name); RETURN NEW; END $$;
 CREATE TRIGGER tidy BEFORE INSERT OR UPDATE ON item FOR EACH ROW EXECUTE FUNCTION tidy();
 """
-BOTH = "SELECT name, price::numeric, credit FROM item ORDER BY name"
+BOTH = "SELECT name, price::numeric::text, credit::text FROM item ORDER BY name"
 
 
 def done(pair: Pair) -> list[tuple[int, dict[str, int]]]:
@@ -40,7 +40,7 @@ def test_nothing_goes_round_in_circles(fresh: Fresh) -> None:
         pair.crm.execute("UPDATE item SET name = name || '!', price = price + 1")
         pair.erp.execute("UPDATE item SET credit = 3.1415")
         pair.settle()
-        assert pair.rows("crm", BOTH.replace("1e-9", "0")) == pair.rows("crm", BOTH)
+        assert len(pair.rows("crm", BOTH)) == 4
         before = done(pair)
         pair.crash()
         pair.settle()

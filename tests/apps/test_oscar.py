@@ -7,6 +7,7 @@ and what the replicator wrote must be something the shop can go on with: load, c
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from replicator.errors import ReplicatorError
 from replicator.mapping.config import load_config
 from replicator.runtime.setup import init, teardown
 from tests.apps import oscar_shop
+from tests.apps.business import Business
 from tests.apps.oscar_shop import add_address, model, place_order, sign_up, user_model
 from tests.two_way.pair_of_nodes import Pair
 
@@ -428,16 +430,16 @@ def test_three_links_of_one_record_at_once(world: World, ann: Any) -> None:
 def test_an_object_held_while_the_erp_edits_writes_it_all_back(world: World, ann: Any) -> None:
     """Not ours to mend: Django's save() writes every column, so an old object takes the ERP's edit back, as it would
     take back another request's. `save(update_fields=...)` does not."""
-    old = address_of(ann)
-    world.erp("UPDATE erp.customer SET town = 'Bonn'")
+    old = again(ann)
+    world.erp("UPDATE erp.contact_person SET mail = 'anna@example.com'")
     world.settle()
-    old.line2 = "Back entrance"
-    old.save(update_fields=["line2"])
+    old.last_name = "Baker"
+    old.save(update_fields=["last_name"])
     world.settle()
-    assert world.address("ann@example.com")[2] == "Bonn"
+    assert world.customer("anna@example.com", "p.family_name") == ("Baker",)
     old.save()
     world.settle()
-    assert world.address("ann@example.com")[2] == "Kiel"
+    assert world.customer("ann@example.com", "p.family_name") == ("Baker",)
 
 
 def test_deleted_here_edited_there(world: World, ann: Any) -> None:
@@ -467,7 +469,7 @@ def test_an_item_of_the_erp_can_be_sold(world: World, goods: list[Any], ann: Any
     assert (record.partner.name, record.price, record.price_currency) == ("Our warehouse", Decimal("12.50"), "EUR")
     order = place_order(ann, [(wrench, 3)])
     assert order.total_excl_tax == Decimal("37.50")
-    assert list(model("catalogue", "Product").objects.browsable()) == list(reversed(goods))
+    assert list(model("catalogue", "Product").objects.browsable().order_by("pk")) == goods
     assert not world.parked()
 
 
@@ -698,6 +700,24 @@ def test_a_country_is_taken_away(world: World, ann: Any) -> None:
     assert not world.parked()
 
 
+# -- a busy day -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_busy_day(world: World, goods: list[Any], seed: int) -> None:
+    """Both sides work without waiting for each other, the daemon is killed now and then; in the end they agree."""
+    business = Business(world.pair, random.Random(seed))
+    for _ in range(150):
+        business.work()
+    world.settle()
+    assert business.shop_side() == business.erp_side()
+    assert not world.parked()
+    for address in model("address", "UserAddress").objects.all():
+        check(address)
+    for product in model("catalogue", "Product").objects.all():
+        check(product)
+
+
 # -- a migration, and the end -----------------------------------------------------------------------------------------
 
 
@@ -723,6 +743,78 @@ def test_the_shop_is_given_back_as_it_was(server: Server) -> None:
     """
     name = f"w{next(numbers)}"
     with linked_shop(server, name, drop=False) as world:
-        assert world.shop(traces) == [(6, 1, 2, 1, 0)]
+        assert world.shop(traces) == [(5, 1, 2, 1, 0)]
     with psycopg.connect(server.dsn(f"{name}_shop")) as shop:
         assert shop.execute(traces).fetchall() == [(0, 0, 0, 0, 0)]
+
+
+# -- promises not kept yet ----------------------------------------------------------------------------------------------
+
+
+@bug("every foreign key of Django is deferred: refused at COMMIT, which nobody bisects, so the whole flow stands still")
+def test_a_country_that_the_shop_does_not_have(world: World) -> None:
+    world.erp("INSERT INTO erp.country (iso2, name) VALUES ('XX', 'Nowhere')")
+    for mail, country in (("nemo@example.com", "XX"), ("fine@example.com", "FR")):
+        (number,) = world.erp(CUSTOMER, mail, "Street", "75001", "Town", country)[0]
+        world.erp(CONTACT, number, "First", "Last", mail)
+    world.settle()
+    assert world.parked() == [("address", "refused", "23503")]
+    assert address_of(user_model().objects.get(email="fine@example.com")).country_id == "FR"
+
+
+@bug("an UPDATE cannot hand a unique value round: both products and both stock records are parked for good")
+def test_two_items_change_codes(world: World, goods: list[Any]) -> None:
+    with world.pair.erp.transaction():
+        for old, new in (("W-13", "tmp"), ("H-1", "W-13"), ("tmp", "H-1")):
+            world.erp("UPDATE erp.item SET code = %s WHERE code = %s", new, old)
+    world.settle()
+    assert not world.parked()
+    assert [again(product).upc for product in goods] == ["H-1", "W-13"]
+
+
+@bug("TRUNCATE is not looked at, the pairs stay, and who gets an old key next is taken for the one who had it")
+def test_the_shop_is_flushed(world: World, ann: Any) -> None:
+    """`manage.py flush`, as before loading fixtures: TRUNCATE ... RESTART IDENTITY."""
+    from django.core.management import call_command
+
+    call_command("flush", interactive=False, verbosity=0)
+    world.settle()
+    mallory = sign_up("Mallory", "Other", "mallory@example.com")
+    assert mallory.pk == ann.pk
+    world.settle()
+    assert world.customer("mallory@example.com", "company_name") == ("Mallory Other",)
+
+
+@bug("`create: {erp: never}` forbids to take up what is there as well")
+def test_a_product_leaves_and_comes_back(world: World, goods: list[Any]) -> None:
+    wrench = goods[0]
+    for structure in ("parent", "standalone"):
+        wrench.structure = structure
+        wrench.save()
+        world.settle()
+    wrench.title = "Renamed"
+    wrench.save()
+    world.settle()
+    assert world.item("W-13")[0] == "Renamed"
+
+
+@bug("a line waits for ever for an order that does not take part: no `missing: skip`")
+def test_lines_of_a_guests_order_are_not_parked(world: World, goods: list[Any]) -> None:
+    place_order(None, [(goods[0], 1)], guest_email="guest@example.com")
+    world.settle()
+    assert not world.parked()
+
+
+@bug("a `set` that marks a record as deleted has no way back: the customer is opened a second time")
+def test_staff_become_customers_again(world: World, ann: Any) -> None:
+    for staff in (True, False):
+        user_model().objects.filter(pk=ann.pk).update(is_staff=staff)
+        world.settle()
+    assert world.erp("SELECT company_name, closed_on, street FROM erp.customer") == [("Ann Archer", None, "Dock 4")]
+
+
+@bug("what the replicator writes on a node feeds no other link of that node")
+def test_the_number_comes_back_at_once(world: World, goods: list[Any], ann: Any) -> None:
+    order = place_order(ann, [(goods[0], 1)])
+    world.settle()
+    assert order.notes.count() == 1

@@ -166,6 +166,7 @@ class Ours(System):
         self._profiles = profiles
         self._profiled = 0
         self._daemon: subprocess.Popen[bytes] | None = None
+        self._profiler: subprocess.Popen[bytes] | None = None
 
     @property
     def log(self) -> Path:
@@ -190,11 +191,7 @@ class Ours(System):
         with self.log.open("ab") as log:
             self._daemon = subprocess.Popen([*self._command, "run"], env=self._environ, stdout=log, stderr=log)
         if self._profiles is not None:
-            self._profiled += 1
-            self._profiles.mkdir(parents=True, exist_ok=True)
-            path = self._profiles / f"{self.kind}-{self._profiled}.txt"
-            command = ["py-spy", "record", "--pid", str(self._daemon.pid), "--format", "raw", "--rate", "200"]
-            subprocess.Popen([*command, "--output", str(path), "--duration", "600"], stdout=subprocess.DEVNULL)
+            self._profile(self._daemon.pid, self._profiles)
 
     def stop(self) -> None:
         daemon, self._daemon = self._daemon, None
@@ -207,6 +204,10 @@ class Ours(System):
             daemon.kill()
             daemon.wait()
             raise BenchError(f"the daemon did not stop within 60 s of SIGTERM:\n{self._log_tail()}") from None
+        finally:
+            if self._profiler is not None:  # it writes its file when the daemon is gone
+                self._profiler.wait()
+                self._profiler = None
         if code != 0:
             raise BenchError(f"the daemon ended with {code}:\n{self._log_tail()}")
         wait_until(lambda: not self.reading(), self.check, 0.01)
@@ -228,6 +229,17 @@ class Ours(System):
             run(connection, f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE {mine} AND active")
             wait_until(lambda c=connection, b=busy: not query(c, b), lambda: None, 0.01)  # type: ignore[misc]
             run(connection, f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE {mine}")
+
+    def _profile(self, pid: int, folder: Path) -> None:
+        """Recordings are numbered in the order of the starts: 1 is the marker's, 2, 3 and 4 are the three backlogs'."""
+        self._profiled += 1
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.kind}-{self._profiled}.txt"
+        command = ["py-spy", "record", "--pid", str(pid), "--format", "raw", "--rate", "200", "--output", str(path)]
+        try:
+            self._profiler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        except FileNotFoundError:
+            raise BenchError("there is no py-spy; `pip install py-spy` brings it") from None
 
     def _log_tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
