@@ -32,7 +32,7 @@ from replicator.apply.write import FEW_ROWS, BatchWrite, Changes, Staged
 from replicator.capture.batch import DELETE, Batch, RowChange
 from replicator.capture.clock import Clock
 from replicator.capture.edits import Edits, edits_of
-from replicator.capture.payload import from_json, to_json
+from replicator.capture.payload import from_json, key_texts, to_json
 from replicator.errors import NodeUnavailable, WriteFailed
 from replicator.model import stamp
 from replicator.model.position import number as position_number
@@ -43,9 +43,7 @@ from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
 IDLE_CHECKPOINT_SECONDS = 5.0
-TRUNCATED = (
-    "{table} was truncated on {node}: this is never applied; delete the other side's records if that was meant"
-)
+TRUNCATED = "{table} was truncated on {node}: this is never applied; delete the other side's records if that was meant"
 
 
 @dataclass(slots=True)
@@ -110,6 +108,7 @@ class Flow:
         self._pending: Batch | None = None
         self._parts = False
         self._carried = Outcome()  # of the parts before, while a transaction larger than a batch is being written
+        self._carried_rows = 0
         self.open = False
         self._returned_upto = 0
         self._back: Flow | None = None
@@ -182,9 +181,11 @@ class Flow:
         staged = self._write.staged()
         try:
             self._carried.add(self._write_batch(batch, changes))
+            self._write.wake(self._carried)
             self._carried.parked += self._truncated(batch)
             if not batch.complete:
                 self._pending = None
+                self._carried_rows += batch.rows
                 return Step(self.name, batch, Outcome(), time.monotonic() - started, 0)
             here, clock = self._finish(batch, self._carried)
         except WriteFailed as error:
@@ -201,17 +202,33 @@ class Flow:
     def _gather(self, batch: Batch) -> Changes:
         """Captured changes, joined to what is parked for the same records, after values on their way back."""
         changes: Changes = {}
-        for _, link, row in self._injected:
-            _join(changes.setdefault(link, []), [row], self.programs[link].feed.tracked)
+        back: Changes = {}
+        for _, link, row in self._injected[: self._batch_rows]:
+            back.setdefault(link, []).append(row)
+        for link, rows in back.items():
+            _join(changes.setdefault(link, []), rows, self.programs[link].feed.tracked)
         for link, captured in batch.links.items():
             if link in changes:
                 _join(changes[link], captured.rows, captured.feed.tracked)
             else:
                 changes[link] = list(captured.rows)
+        if self._carried.parked:
+            self._unpark_carried(changes)
         wanted = self._parking.retry | self._parking.behind(changes)
         for parked in self._state.parked(sorted(wanted)) if wanted else ():
             self._write.rejoin(changes, parked)
         return changes
+
+    def _unpark_carried(self, changes: Changes) -> None:
+        """Parked in an earlier part of this transaction and changed again in this one: one change."""
+        for link, rows in changes.items():
+            program = self.programs[link]
+            carried = {tuple(p.key): p for p in self._carried.parked if p.link == link}
+            for row in rows:
+                parked = carried.get(tuple(key_texts(row.first_key)))
+                if parked is not None:
+                    self._carried.parked.remove(parked)
+                    from_json(parked.payload, program.feed.columns).followed_by(row, program.feed.tracked)
 
     def _heal(self, changes: Changes) -> None:
         """Edits older than our last write on the source may have been written over: see program/heal.py."""
@@ -275,13 +292,15 @@ class Flow:
 
     def _finish(self, batch: Batch, outcome: Outcome) -> tuple[int, int]:
         """Parked changes, values to return, the checkpoint; then the commit, unless more of the transaction follows."""
+        outcome.unparked = self._parking.gone(outcome.unparked, outcome.parked)
         if outcome.unparked:
             self._state.unpark(outcome.unparked)
         ids = self._state.park(outcome.parked) if outcome.parked else []
         outcome.parked = [replace(parked, id=number) for parked, number in zip(outcome.parked, ids, strict=True)]
-        returned = max((number for number, _, _ in self._injected), default=0)
+        injected = self._injected[: self._batch_rows]
+        returned = max((number for number, _, _ in injected), default=0)
         position, clock = self._state.advance(batch.end or None, batch.stamp, returned)
-        greatest = max(batch.stamp, max((row.stamp for _, _, row in self._injected), default=0))
+        greatest = max(batch.stamp, max((row.stamp for _, _, row in injected), default=0))
         if self._back is not None and outcome.remembered and greatest // stamp.NODES >= clock:
             self._state.step_clock(position, greatest)
             self._back.clock.received(position, greatest)
@@ -302,18 +321,19 @@ class Flow:
 
     def _after_commit(self, batch: Batch, outcome: Outcome, position: int) -> None:
         totals = self.totals
-        totals.changes += batch.rows
+        totals.changes += self._carried_rows + batch.rows
+        self._carried_rows = 0
         totals.transactions += batch.transactions
         totals.conflicts += outcome.conflicts
-        totals.parked = len(self._parking)
         totals.batches += 1
         for counts in outcome.written.values():
             for what, rows in counts.items():
                 totals.written[what] = totals.written.get(what, 0) + rows
         self._parking.settle(outcome.unparked, outcome.parked)
+        totals.parked = len(self._parking)
         if self._injected:
-            self._returned_upto = max(number for number, _, _ in self._injected)
-            self._injected = []
+            self._returned_upto = max(number for number, _, _ in self._injected[: self._batch_rows])
+            self._injected = self._injected[self._batch_rows :]
         for edits in self.edits.values():
             edits.landed(position)
         if self._back is not None and any(edits.known for edits in self.edits.values()):
@@ -321,6 +341,8 @@ class Flow:
         if outcome.remembered:
             self.last_write = position
         self._mirror(outcome.pairs)
+        if self._back is not None:
+            self._back.wake_for(outcome.pairs)
         if batch.end:
             self._drained_to(max(batch.end, self.drained))
             self._confirm()
@@ -348,12 +370,21 @@ class Flow:
     def _undo(self, staged: Staged) -> None:
         self._writer.rollback()
         self._write.restore(staged)
-        self._carried = Outcome()
+        self._carried, self._carried_rows = Outcome(), 0
         self.open = False
 
     def ask_for_retries(self) -> None:
         """Looks whether a person asked for parked changes to be tried again."""
         self._parking.retry |= set(self._state.retries())
+
+    def wake_for(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
+        """The flow of the other direction has made these pairs: what waits here for their records may go."""
+        made = set()
+        for link, rows in pairs.items():
+            if link in self.programs:
+                place = len(self.programs[link].link.side(self.programs[link].target).key)  # its source is our target
+                made |= {(link, keys[place]) for keys, *_ in rows}
+        self._parking.retry |= self._parking.waiting_for(made)
 
     def _idle(self) -> None:
         """Nothing concerns us up to the stream's position: say so, now and then, so that the source keeps no WAL for it."""

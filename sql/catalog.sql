@@ -21,7 +21,8 @@ SELECT w.nspname, w.relname, a.attname,
        t.oid::bigint, t.typcategory::text,
        COALESCE(e.oid >= 16384, false),
        a.attnotnull OR EXISTS (SELECT FROM pg_catalog.pg_type d WHERE d.oid = a.atttypid AND d.typnotnull),
-       EXISTS (SELECT FROM pg_catalog.pg_opclass o
+       -- '1 day' and '24:00:00' compare equal and are not the same interval.
+       t.oid NOT IN (1186, 1187) AND EXISTS (SELECT FROM pg_catalog.pg_opclass o
                WHERE o.opcdefault AND o.opcmethod = (SELECT oid FROM pg_catalog.pg_am WHERE amname = 'btree')
                  AND o.opcintype = CASE WHEN t.typcategory = 'A' THEN 2277 WHEN t.typtype = 'e' THEN 3500
                                         WHEN t.typtype = 'r' THEN 3831 WHEN t.typtype = 'm' THEN 4537
@@ -62,5 +63,8 @@ SELECT w.nspname, w.relname, w.relreplident::text,
        (SELECT columns FROM keys WHERE indrelid = w.oid AND indisprimary),
        COALESCE((SELECT jsonb_agg(jsonb_build_object('columns', columns)) FROM keys WHERE indrelid = w.oid AND NOT indisprimary), '[]'),
        EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = w.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
-               AND t.tgtype::int & 20 <> 0)
+               AND t.tgtype::int & 20 <> 0),
+       COALESCE((SELECT jsonb_agg(DISTINCT jsonb_build_array(fn.nspname, fc.relname)) FROM pg_catalog.pg_constraint k
+                 JOIN pg_catalog.pg_class fc ON fc.oid = k.confrelid JOIN pg_catalog.pg_namespace fn ON fn.oid = fc.relnamespace
+                 WHERE k.conrelid = w.oid AND k.contype = 'f'), '[]')
 FROM wanted w;

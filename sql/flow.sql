@@ -18,7 +18,7 @@ SELECT %s, link, ARRAY(SELECT jsonb_array_elements_text(key)), reason, sqlstate,
 FROM jsonb_to_recordset(%s::jsonb) AS r (link text, key jsonb, reason text, sqlstate text, message text, waits_link text, waits_key text, payload jsonb)
 ON CONFLICT (flow, link, key) DO UPDATE
 SET reason = excluded.reason, sqlstate = excluded.sqlstate, message = excluded.message, waits_link = excluded.waits_link,
-    waits_key = excluded.waits_key, payload = excluded.payload, attempts = replicator.parked.attempts + 1
+    waits_key = excluded.waits_key, payload = excluded.payload, attempts = replicator.parked.attempts + 1, tried = now()
 RETURNING id, link, key;
 
 -- name: unpark
@@ -31,7 +31,10 @@ SELECT id, link, key, reason, sqlstate, message, waits_link, waits_key, payload 
 SELECT id, link, key, waits_link, waits_key FROM replicator.parked WHERE flow = %s;
 
 -- name: retries
-UPDATE replicator.parked SET retry = false WHERE flow = %s AND retry RETURNING id;
+-- What a person asked for, and what time may heal: a foreign key whose parent may have come, each time after a longer pause.
+UPDATE replicator.parked SET retry = false, tried = now()
+WHERE flow = %s AND (retry OR (sqlstate = '23503' AND tried < now() - least(attempts * attempts * 2, 600) * interval '1 second'))
+RETURNING id;
 
 -- name: send_back
 INSERT INTO replicator.outbox (flow, link, payload)

@@ -62,6 +62,7 @@ CREATE TABLE IF NOT EXISTS replicator.parked (
     payload    jsonb NOT NULL,
     attempts   integer NOT NULL DEFAULT 1,
     since      timestamptz NOT NULL DEFAULT now(),
+    tried      timestamptz NOT NULL DEFAULT now(),
     retry      boolean NOT NULL DEFAULT false,
     UNIQUE (flow, link, key)
 );

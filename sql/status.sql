@@ -13,6 +13,11 @@ FROM replicator.checkpoint WHERE flow = ANY(%s);
 -- name: published
 SELECT DISTINCT schemaname::text, tablename::text FROM pg_catalog.pg_publication_tables WHERE pubname = ANY(%s);
 
+-- name: foreign_slots
+-- Slots are known to the whole server by name, and belong to one database.
+SELECT slot_name::text, COALESCE(database::text, '-') FROM pg_catalog.pg_replication_slots
+WHERE slot_name = ANY(%s) AND database IS DISTINCT FROM current_database();
+
 -- name: slot
 -- Parameters: a checkpoint or NULL, the slot. Bytes from the checkpoint to the end of WAL, and bytes the slot keeps.
 SELECT active, COALESCE(wal_status, ''), pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,
@@ -37,8 +42,13 @@ SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = to_regclass(%s);
 -- name: flushed
 SELECT pg_current_wal_flush_lsn()::text;
 
--- name: outbox
-SELECT count(*) FROM replicator.outbox;
+-- name: returned
+-- On the flow's target: how much of its source's outbox it has applied.
+SELECT returned FROM replicator.checkpoint WHERE flow = %s;
+
+-- name: unreturned
+-- On the flow's source: whether there is more. Rows that are applied are cleared away later.
+SELECT EXISTS (SELECT FROM replicator.outbox WHERE flow = %s AND id > %s);
 
 -- name: new_conflicts
 SELECT id, flow, link, kind, field, source_key, target_key, incoming, existing, incoming_stamp, existing_stamp, winner, rule, place

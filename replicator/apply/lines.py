@@ -28,7 +28,7 @@ def stage_lines(program: Program, rows: Sequence[RowChange], looked_up: Sequence
         line: Line = [seq, row.op, fields]
         if program.paired:
             line += (row.stamp, position_text(row.lsn), marks(row, width))
-        line += row.first_key
+        line += [None] * len(row.first_key) if row.fresh and program.paired else row.first_key
         line += row.values
         for enrichment, found in zip(program.enrichments, looked_up, strict=True):
             raw = row.values[enrichment.position]

@@ -46,6 +46,11 @@ class Parking:
             return set()
         return {number for wait in made for number in self._waits.get(wait, ())}
 
+    def gone(self, unparked: Iterable[int], parked: Iterable[Parked]) -> list[int]:
+        """The ids that really go: a change that is parked anew keeps its row, with its age and its count of attempts."""
+        again = {(row.link, tuple(part.encode() for part in row.key)) for row in parked}
+        return [number for number in unparked if self._keys.get(number) not in again]
+
     def settle(self, unparked: Iterable[int], parked: Iterable[Parked]) -> None:
         """The transaction that did this has committed."""
         for number in unparked:

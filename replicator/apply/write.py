@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from replicator.apply.lines import edit_lines, stage_lines
-from replicator.apply.outcome import Outcome
+from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
 from replicator.capture.batch import UPDATE, RowChange, Touch
 from replicator.capture.edits import Edits
@@ -34,6 +34,7 @@ Staged = dict[str, tuple[int, bool]]
 FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
 SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
 UNIQUE_VIOLATION = "23505"
+SWALLOWED = "{place}: a trigger of {table} swallows the record, or gives it another key than its column's default"
 AMBIGUOUS = "{place}: several records match by the link's `match` columns; nothing is paired by guessing"
 
 
@@ -63,19 +64,26 @@ class BatchWrite:
         self._few = False  # the rows being written are few: plans are kept for that
 
     def at_once(self, changes: Changes) -> Outcome:
-        """Stages and writes, link by link; then wakes what waited for records made here, until nothing wakes."""
+        """Stages and writes, link by link."""
         outcome = Outcome()
-        while changes:
-            acts: dict[str, dict[str, int]] = {}
-            for name, program in self._programs.items():
-                if name in changes:
-                    acts[name] = self._upsert(program, changes[name], outcome)
-            for name in reversed(acts):
-                self._delete(self._programs[name], acts[name], outcome)
-            for name, counts in acts.items():
-                self._conclude(self._programs[name], changes[name], counts, outcome)
-            changes = self._woken(outcome)
+        acts: dict[str, dict[str, int]] = {}
+        for name, program in self._programs.items():
+            if name in changes:
+                acts[name] = self._upsert(program, changes[name], outcome)
+        for name in reversed(acts):
+            self._delete(self._programs[name], acts[name], outcome)
+        for name, counts in acts.items():
+            self._conclude(self._programs[name], changes[name], counts, outcome)
         return outcome
+
+    def wake(self, outcome: Outcome) -> None:
+        """Lets what waited for records that were made here go, until nothing wakes. It is written apart: a woken change
+        that is refused must not take those with it that it waited for."""
+        made = outcome.pairs
+        while changes := self._woken(outcome, made):
+            more = self.in_parts(changes)
+            made = more.pairs
+            outcome.add(more)
 
     def in_parts(self, changes: Changes) -> Outcome:
         """The same in ever smaller parts, each under a savepoint; what is refused alone is parked."""
@@ -141,6 +149,8 @@ class BatchWrite:
                 outcome.count(name, "insert", writer.execute(steps.insert, prepared=self._few))
             return counts
         writer.execute(steps.project, prepared=self._few)
+        if steps.rekey and any(row.first_key != row.key for row in rows):
+            self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
         if steps.adopt:
             writer.execute(steps.adopt, prepared=self._few)
         while steps.resolve_self and writer.execute(steps.resolve_self, prepared=self._few):
@@ -160,8 +170,6 @@ class BatchWrite:
                 writer.execute(steps.aside)
             updated = writer.execute(steps.update, prepared=self._few) if steps.update else 0
             outcome.count(name, "update", updated)
-            if steps.rekey and any(row.first_key != row.key for row in rows):
-                self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
             counts["gone"] = counts["U"] - updated
         return counts
 
@@ -170,8 +178,12 @@ class BatchWrite:
             self._writer.execute(program.steps.mint, prepared=self._few)
         inserted = self._writer.execute(program.steps.insert, prepared=self._few)
         outcome.count(program.link.name, "insert", inserted)
-        if (inserted or program.steps.adopt) and program.steps.pair:
+        if program.steps.pair:
             self._paired(outcome, program.link.name, self._writer.query(program.steps.pair, prepared=self._few))
+        if program.steps.swallowed and self._writer.query(program.steps.swallowed)[0][0]:
+            raise WriteFailed(
+                SWALLOWED.format(place=program.link.mark, table=program.link.side(program.target).table), "", "row", ""
+            )
 
     def _contest(self, program: Program, outcome: Outcome) -> None:
         """Lets the target's own users' edits, as far as the way back has read them, stand up to what comes in."""
@@ -190,8 +202,8 @@ class BatchWrite:
         if edits.flying:
             self._writer.load(program.edits_load, edit_lines(edits.flying, width, None))
         outcome.conflicts += self._writer.query(contest, prepared=self._few)[0][0]
-        if edits.flying:
-            self._writer.execute(program.edits_forget.replace("until <= CAST(%s AS pg_lsn)", "until IS NULL"))
+        if edits.flying and program.edits_landed:
+            self._writer.execute(program.edits_landed)
 
     def _hold(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """Takes out rows with a reference, lookup or value map that finds nothing; they are parked."""
@@ -216,9 +228,9 @@ class BatchWrite:
         feed = self._programs[link].feed
         return Parked(link, key_texts(row.key), reason, sqlstate, message, waits_for, to_json(row, feed.columns))
 
-    def _woken(self, outcome: Outcome) -> Changes:
-        """Changes that waited for records which this write has paired."""
-        made = {(name, keys[0]) for name, rows in outcome.pairs.items() for keys, _, *dead in rows if dead[2] is None}
+    def _woken(self, outcome: Outcome, pairs: Mapping[str, Sequence[MirrorRow]]) -> Changes:
+        """Changes that waited for the records of these pairs."""
+        made = {(name, keys[0]) for name, rows in pairs.items() for keys, _, *dead in rows if dead[2] is None}
         ids = self._parking.waiting_for(made) - set(outcome.unparked)
         changes: Changes = {}
         for parked in self._state.parked(sorted(ids)) if ids else ():

@@ -46,6 +46,7 @@ class RowChange:
     created_here: bool = False
     parked: int | None = None
     order: int = 0  # place in the batch, by first touch, over all links
+    fresh: bool = False  # at a key that another row has left in this batch: no pair is its own yet
 
     @property
     def key(self) -> Key:
@@ -75,7 +76,7 @@ class LinkChanges:
     feed: Feed
     rows: list[RowChange] = field(default_factory=list)
     index: dict[Key, RowChange] = field(default_factory=dict)
-    keys_moved: bool = False
+    left: set[Key] = field(default_factory=set)
     partial: bool = False
 
     def insert(self, bound: BoundFeed, new: list[Value], stamp: int, lsn: int, order: int) -> None:
@@ -88,6 +89,7 @@ class LinkChanges:
             self._touch(before, fields, stamp, lsn)
             return
         row = RowChange(INSERT, key, values, None, fields, [], stamp, lsn, created_here=True, order=order)
+        row.fresh = key in self.left
         self._touch(row, fields, stamp, lsn)
         self.rows.append(row)
         self.index[key] = row
@@ -110,7 +112,8 @@ class LinkChanges:
                     values[place] = base[place]
                 elif value != base[place]:
                     changed |= 1 << place
-            fields = bound.fields_of(changed)
+            # Which fields a user really changed matters where the other side may have changed others.
+            fields = bound.fields_of(changed) if feed.tracked else feed.every_field
             if changed & ((1 << feed.keys) - 1):
                 key_was = tuple(base[: feed.keys])
         else:
@@ -127,7 +130,7 @@ class LinkChanges:
         key = tuple(values[: feed.keys])
         if key_was is not None and key_was != key:
             row = self.index.pop(key_was, None)
-            self.keys_moved = True
+            self.left.add(key_was)
         else:
             key_was = key
             row = self.index.get(key)

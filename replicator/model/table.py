@@ -47,6 +47,7 @@ class Table:
     unique_keys: tuple[tuple[str, ...], ...]
     replica_identity: str
     has_triggers: bool = False
+    refers_to: frozenset[TableName] = frozenset()  # by foreign keys
     by_name: dict[str, Column] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

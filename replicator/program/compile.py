@@ -16,15 +16,16 @@ def compile_flow(links: Sequence[Link], tables: Tables, source: str, target: str
     """The programs of the flow source -> target, a link after every link it refers to."""
     by_name = {link.name: link for link in links}
     programs = []
-    for link in in_order(links):
+    for link in in_order(links, tables, target):
         if (source, target) in link.flows:
             layout = Layout(link, by_name, tables, source, target)
             programs.append(compile_direct(layout) if layout.direct else compile_paired(layout))
     return tuple(programs)
 
 
-def in_order(links: Sequence[Link]) -> list[Link]:
-    """Links sorted so that what is referred to comes first; a cycle keeps the order of the files where it closes."""
+def in_order(links: Sequence[Link], tables: Tables, target: str) -> list[Link]:
+    """Links sorted so that what is referred to, by the link or by a foreign key of the target, comes first; a cycle keeps
+    the order of the files where it closes."""
     by_name = {link.name: link for link in links}
     ordered: dict[str, Link] = {}
     visiting: set[str] = set()
@@ -36,6 +37,10 @@ def in_order(links: Sequence[Link]) -> list[Link]:
         for field in link.fields:
             if field.reference is not None and field.reference.link in by_name:
                 visit(by_name[field.reference.link])
+        parents = tables[target, link.side(target).table].refers_to
+        for other in links:
+            if other.side(target).table in parents:
+                visit(other)
         ordered[link.name] = link
 
     for link in links:

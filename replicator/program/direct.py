@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from replicator.program.layout import Layout
+from replicator.program.names import fitted
 from replicator.program.program import Program, Steps
 from replicator.program.sql import bits, declared, mask_of, quote, table
 from replicator.program.staging import (
@@ -47,7 +48,7 @@ def compile_direct(layout: Layout) -> Program:
 def _keys(layout: Layout) -> list[tuple[str, str]]:
     """(target key column, SQL of its value before the change)."""
     return [
-        (column.name, f"CAST(s.{quote('o_' + key)} AS {declared(column)})")
+        (column.name, f"CAST(s.{quote(fitted('o_' + key))} AS {declared(column)})")
         for column, key in zip(layout.key_columns(layout.target), layout.source_side.key, strict=True)
     ]
 

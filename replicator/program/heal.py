@@ -60,7 +60,7 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
         f" JOIN {ledger} g ON {same_key('g', keys, 'h', own_keys)} AND g.lsn > m.lsn AND m.fields & g.fields <> {none}"
         f" LEFT JOIN {crosswalk} x ON {same_key('x', keys, 'h', own_keys)} GROUP BY h.seq),"
         f" l AS MATERIALIZED (SELECT seq, met, theirs, met & ~beaten AS healing FROM late),"
-        f" logged AS (INSERT INTO replicator.conflict (flow, link, kind, field, source_key, incoming, existing,"
+        f" logged AS (INSERT INTO replicator.conflict (flow, link, kind, field, target_key, incoming, existing,"
         f" incoming_stamp, existing_stamp, winner, rule, place)"
         f" SELECT {literal(f'{layout.target}_to_{layout.source}')}, {literal(layout.link.name)}, 'update_origin_differs', f.name, {key}::text,"
         f" f.theirs, f.ours, l.theirs, h.stamp,"

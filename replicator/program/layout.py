@@ -104,7 +104,8 @@ class Layout:
     @cached_property
     def direct(self) -> bool:
         """Whether the target's key is a plain copy of the source's, one way: no crosswalk is needed."""
-        if self.link.two_way:
+        referred = any(f.reference and f.reference.link == self.link.name for link in self.links.values() for f in link.fields)
+        if self.link.two_way or referred:
             return False
         copies = {
             f.columns[self.source]: f.columns[self.target] for f in self.link.fields if is_plain(f) and self.target in f.writes

@@ -10,7 +10,7 @@ from __future__ import annotations
 from replicator.program import names
 from replicator.program.layout import Layout
 from replicator.program.program import Mirror
-from replicator.program.sql import quote, same_key, state
+from replicator.program.sql import PARAMETER, quote, same_key, state, with_parameters
 
 
 def mirror_of(layout: Layout) -> Mirror:
@@ -22,6 +22,7 @@ def mirror_of(layout: Layout) -> Mirror:
     declared = ", ".join(f"{k} {t}" for k, t in zip(keys, portable, strict=True))
     listed = ", ".join(keys)
     texts = ", ".join(f"{k}::text" for k in keys)
+    targets = ", ".join(quote(k) for k in layout.target_keys)
     same_pair = " AND ".join(f"x.{k} = m.{k}" for k in keys)
     same_source = same_key("x", layout.source_keys, "m", layout.source_keys)
     same_target = same_key("x", layout.target_keys, "m", layout.target_keys)
@@ -34,14 +35,14 @@ def mirror_of(layout: Layout) -> Mirror:
             f" SELECT {listed}, {source_lsn}, {target_lsn}, stamp FROM {mirror} WHERE stamp IS NOT NULL RETURNING 1)"
             f" DELETE FROM {crosswalk} x USING {mirror} m"
             f" WHERE (m.stamp IS NOT NULL AND {same_pair}) OR (m.stamp IS NULL AND (({same_source}) OR ({same_target})))",
-            f"INSERT INTO {crosswalk} ({listed}) SELECT {listed} FROM {mirror} m WHERE stamp IS NULL"
+            f"INSERT INTO {crosswalk} ({listed}) SELECT DISTINCT ON ({targets}) {listed} FROM {mirror} m WHERE stamp IS NULL"
             f" AND NOT EXISTS (SELECT FROM {mirror} d WHERE d.stamp IS NOT NULL AND d.seq > m.seq"
-            f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ON CONFLICT DO NOTHING",
+            f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ORDER BY {targets}, seq DESC",
             f"DELETE FROM {mirror}",
         ),
-        recover=(
-            f"SELECT ARRAY[{texts}], seq, NULL, NULL, NULL FROM {crosswalk} WHERE seq > %s"
-            f" UNION ALL SELECT ARRAY[{texts}], seq, {source_lsn}::text, {target_lsn}::text, stamp::text FROM {tombstone} WHERE seq > %s"
+        recover=with_parameters(
+            f"SELECT ARRAY[{texts}], seq, NULL, NULL, NULL FROM {crosswalk} WHERE seq > {PARAMETER}"
+            f" UNION ALL SELECT ARRAY[{texts}], seq, {source_lsn}::text, {target_lsn}::text, stamp::text FROM {tombstone} WHERE seq > {PARAMETER}"
             f" ORDER BY 2"
         ),
     )

@@ -37,4 +37,4 @@ def pair_columns(link: Link, node: str) -> tuple[str, ...]:
 
 def position_column(node: str) -> str:
     """A tombstone's column: up to this position of `node`, changes there were made before the delete was known."""
-    return fitted(f"{node}_lsn")
+    return f"{node} position"  # no key column is called so: theirs have an underscore there

@@ -11,8 +11,9 @@ from replicator.program import names
 from replicator.program.heal import heal_of
 from replicator.program.layout import Layout, is_plain
 from replicator.program.mirror import mirror_of
+from replicator.program.names import fitted
 from replicator.program.program import Program, Steps
-from replicator.program.sql import declared, literal, quote, same_key, state, table
+from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, table, with_parameters
 from replicator.program.staging import (
     can_miss,
     delete_statement,
@@ -52,6 +53,7 @@ def compile_paired(layout: Layout) -> Program:
             put_back=_put_back(layout, work),
             insert=_insert(layout, work),
             pair=_pair(layout, work),
+            swallowed=_swallowed(layout, work) if layout.target_table.has_triggers else None,
             resolve_self=_resolve_self(layout, work),
             update=_update(layout, work),
             aside=_aside(layout, work),
@@ -69,7 +71,8 @@ def compile_paired(layout: Layout) -> Program:
         mirror=mirror_of(layout),
         heal=heal_of(layout) if tracked else None,
         edits_load=f"COPY {edits} FROM STDIN" if tracked else None,
-        edits_forget=f"DELETE FROM {edits} WHERE until <= CAST(%s AS pg_lsn)" if tracked else None,
+        edits_forget=with_parameters(f"DELETE FROM {edits} WHERE until <= CAST({PARAMETER} AS pg_lsn)") if tracked else None,
+        edits_landed=f"DELETE FROM {edits} WHERE until IS NULL" if tracked else None,
         edits_recover=_edits_recover(layout) if tracked else None,
         forget_ledger=_forget_ledger(layout) if tracked else None,
         reread=_reread(layout) if tracked else None,
@@ -127,18 +130,20 @@ def _match_value(layout: Layout, source_column: str, target_column: str) -> str:
         if layout.link.fields[i].columns[layout.target] == target_column:
             return projected.value
     column = layout.target_table.column(target_column)
-    return f"CAST(s.{quote('n_' + source_column)} AS {declared(column)})"
+    return f"CAST(s.{quote(fitted('n_' + source_column))} AS {declared(column)})"
 
 
 def _project(layout: Layout, stage: str, work: str) -> str:
     crosswalk, tombstone = state(names.crosswalk(layout.link)), state(names.tombstone(layout.link))
     source_keys = layout.source_keys
-    before = [f"s.{quote('o_' + k)}" for k in layout.source_side.key]
-    now = [f"s.{quote('n_' + k)}" for k in layout.source_side.key]
+    before = [f"s.{quote(fitted('o_' + k))}" for k in layout.source_side.key]
+    now = [f"s.{quote(fitted('n_' + k))}" for k in layout.source_side.key]
     target_keys = [f"x.{quote(k)}" for k in layout.target_keys]
     paired = f"{target_keys[0]} IS NOT NULL"
     dead = " AND ".join(f"d.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
-    dead += f" AND d.{quote(names.position_column(layout.source))} >= s.lsn"
+    # A record made anew in the transaction that deleted the old one comes after it.
+    at = f"d.{quote(names.position_column(layout.source))}"
+    dead += f" AND ({at} > s.lsn OR ({at} = s.lsn AND s.op <> 'I'))"
     choices = [
         f"WHEN s.op = 'D'{f' OR NOT {layout.inside}' if layout.inside else ''} THEN CASE WHEN {paired} THEN 'D' ELSE 'X' END",
         f"WHEN {paired} THEN 'U'",
@@ -165,7 +170,9 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     values |= {f"t_{i}": k for i, k in enumerate(target_keys)}
     values |= {f"v_{i}": p.value for i, p in layout.projected.items()}
     values |= {f"i_{i}": layout.initial_value(i) for i, f in enumerate(layout.link.fields) if layout.target in f.initial}
-    values |= {f"f_{i}": f"s.{quote('n_' + layout.link.fields[i].columns[layout.source])}" for i in _self_references(layout)}
+    values |= {
+        f"f_{i}": f"s.{quote(fitted('n_' + layout.link.fields[i].columns[layout.source]))}" for i in _self_references(layout)
+    }
     values |= {f"m_{j}": _match_value(layout, a, b) for j, (a, b) in enumerate(_match_names(layout))}
     on = " AND ".join(f"x.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
     return (
@@ -248,18 +255,21 @@ def _pair(layout: Layout, work: str) -> str:
     )
 
 
+def _swallowed(layout: Layout, work: str) -> str:
+    there = f"SELECT FROM {table(layout.target_side.table)} t WHERE {_pair_of('t', layout.target_side.key)}"
+    return f"SELECT count(*) FROM {work} w WHERE act = 'N' AND NOT EXISTS ({there})"
+
+
 def _resolve_self(layout: Layout, work: str) -> str | None:
     selfs = _self_references(layout)
     if not selfs:
         return None
     crosswalk = state(names.crosswalk(layout.link))
     source_key, target_key = quote(layout.source_keys[0]), quote(layout.target_keys[0])
-    sets = ", ".join(
-        f"v_{i} = COALESCE(w.v_{i}, CAST((SELECT x.{target_key} FROM {crosswalk} x WHERE x.{source_key} = w.f_{i})"
-        f" AS {declared(layout.target_column(i))}))"
-        for i in selfs
-    )
-    return f"UPDATE {work} w SET {sets} WHERE act IN ('I', 'A', 'U') AND ({' OR '.join(_unsettled(i) for i in selfs)})"
+    found = {i: f"(SELECT x.{target_key} FROM {crosswalk} x WHERE x.{source_key} = w.f_{i})" for i in selfs}
+    sets = ", ".join(f"v_{i} = COALESCE(w.v_{i}, CAST({f} AS {declared(layout.target_column(i))}))" for i, f in found.items())
+    news = " OR ".join(f"({_unsettled(i)} AND {f} IS NOT NULL)" for i, f in found.items())
+    return f"UPDATE {work} w SET {sets} WHERE act IN ('I', 'A', 'U') AND ({news})"
 
 
 def _update(layout: Layout, work: str) -> str:
@@ -450,17 +460,17 @@ def _edits_recover(layout: Layout) -> str:
     """Edits of the source's users, by the source's key, that the target wrote after the way back had last drained."""
     keys = ", ".join(f"x.{quote(k)}::text" for k in layout.source_keys)
     on = same_key("x", layout.target_keys, "g", layout.target_keys)
-    return (
+    return with_parameters(
         f"SELECT ARRAY[{keys}], g.fields::text, g.stamp, g.lsn::text FROM {state(names.ledger(layout.link))} g"
-        f" JOIN {state(names.crosswalk(layout.link))} x ON {on} WHERE g.lsn > CAST(%s AS pg_lsn)"
+        f" JOIN {state(names.crosswalk(layout.link))} x ON {on} WHERE g.lsn > CAST({PARAMETER} AS pg_lsn)"
     )
 
 
 def _forget_ledger(layout: Layout) -> str:
-    return f"DELETE FROM {state(names.ledger(layout.link))} WHERE lsn <= CAST(%s AS pg_lsn)"
+    return with_parameters(f"DELETE FROM {state(names.ledger(layout.link))} WHERE lsn <= CAST({PARAMETER} AS pg_lsn)")
 
 
 def _reread(layout: Layout) -> str:
     columns = ", ".join(f"{quote(c)}::text" for c in layout.feed.columns)
-    keys = " AND ".join(f"{quote(c.name)} = CAST(%s AS {declared(c)})" for c in layout.key_columns(layout.source))
-    return f"SELECT ARRAY[{columns}] FROM {table(layout.source_side.table)} WHERE {keys}"
+    keys = " AND ".join(f"{quote(c.name)} = CAST({PARAMETER} AS {declared(c)})" for c in layout.key_columns(layout.source))
+    return with_parameters(f"SELECT ARRAY[{columns}] FROM {table(layout.source_side.table)} WHERE {keys}")

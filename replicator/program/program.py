@@ -38,6 +38,7 @@ class Steps:
     aside       unique values about to change step aside first, so that rows may swap them (after a refusal only)
     update_partial   the same for rows with an unchanged TOAST value that their wire image lacks
     pair        new pairs into the crosswalk; returns them as text for the other node, with their seq
+    swallowed   how many records that were inserted are not there (tables with triggers only)
     resolve_self   references to records of the same link that have a pair by now
     too_late    logs changes of dead pairs and of rows that are gone
     rekey       the source's key has changed
@@ -63,6 +64,7 @@ class Steps:
     contest: str | None = None
     put_back: str | None = None
     pair: str | None = None
+    swallowed: str | None = None
     resolve_self: str | None = None
     too_late: str | None = None
     rekey: str | None = None
@@ -117,6 +119,7 @@ class Program:
     heal: Heal | None = None
     edits_load: str | None = None
     edits_forget: str | None = None
+    edits_landed: str | None = None
     edits_recover: str | None = None
     forget_ledger: str | None = None
     reread: str | None = None

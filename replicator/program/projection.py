@@ -14,7 +14,8 @@ from replicator.mapping.expressions import to_sql
 from replicator.model.link import Expression, Field, Link, Missing, ValueMap
 from replicator.model.table import Column, Table, TableName
 from replicator.program import names
-from replicator.program.sql import cast, declared, literal, quote, state, table
+from replicator.program.names import fitted
+from replicator.program.sql import PARAMETER, cast, declared, literal, quote, state, table, with_parameters
 
 Tables = Mapping[tuple[str, TableName], Table]  # (node, table) -> what the database says of it
 
@@ -49,7 +50,7 @@ class Projected:
 
 
 def staged(column: str) -> str:
-    return f"s.{quote('n_' + column)}"
+    return f"s.{quote(fitted('n_' + column))}"
 
 
 def expression(value: Expression, target: Column) -> str:
@@ -147,9 +148,10 @@ def enrichments(link: Link, source: Table, source_node: str, positions: dict[str
         if lookup is None or lookup.node != source_node:
             continue
         column = source.column(field.columns[source_node])
-        sql = (
-            f"SELECT {quote(lookup.key)}::text, {quote(lookup.by)}::text FROM {table(lookup.table)}"
-            f" WHERE {quote(lookup.key)} = ANY(CAST(%s AS text[])::{column.base_type}[])"
+        # The key as its output function writes it, as on the wire; ::text may differ (boolean, char(n)).
+        sql = with_parameters(
+            f"SELECT format('%s', {quote(lookup.key)}), {quote(lookup.by)}::text FROM {table(lookup.table)}"
+            f" WHERE {quote(lookup.key)} = ANY(CAST({PARAMETER} AS text[])::{column.base_type}[])"
         )
         found.append(Enrichment(number, positions[column.name], sql, "text"))
     return tuple(found)

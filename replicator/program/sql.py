@@ -37,6 +37,14 @@ def bit_text(mask: int, width: int) -> str:
     return format(mask, f"0{width}b")[::-1]
 
 
+PARAMETER = "\0"  # where a parameter goes, until `with_parameters`
+
+
+def with_parameters(sql: str) -> str:
+    """The statement with `%s` for its parameters, and every `%` of a name or literal doubled, as drivers want it."""
+    return sql.replace("%", "%%").replace(PARAMETER, "%s")
+
+
 def mask_of(numbers: Iterable[int]) -> int:
     mask = 0
     for number in numbers:
@@ -45,8 +53,9 @@ def mask_of(numbers: Iterable[int]) -> int:
 
 
 def declared(column: Column) -> str:
-    """The type a projected value is given. Text loses its length limit, for an explicit cast would cut it in silence."""
-    return column.base_type if column.category == "S" else column.type
+    """The type a projected value is given: without the length of text, bits and arrays, for an explicit cast to it would
+    cut the value in silence, where writing it to the column is refused."""
+    return column.base_type if column.category in "SVA" else column.type
 
 
 def cast(expression: str, given: str, wanted: str) -> str:

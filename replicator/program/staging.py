@@ -7,6 +7,7 @@ import re
 from replicator.mapping.expressions import to_sql
 from replicator.model.table import Column
 from replicator.program.layout import Layout
+from replicator.program.names import fitted
 from replicator.program.program import Wait
 from replicator.program.sql import quote, table
 
@@ -16,8 +17,8 @@ def stage_ddl(layout: Layout, stage: str) -> str:
     columns = ["seq bigint", 'op "char"', "fields bit varying"]
     if not layout.direct:
         columns += ["stamp bigint", "lsn pg_lsn", "marks text"]
-    columns += [f"{quote('o_' + k)} {layout.source_table.column(k).portable}" for k in layout.source_side.key]
-    columns += [f"{quote('n_' + c)} {layout.source_table.column(c).portable}" for c in layout.feed.columns]
+    columns += [f"{quote(fitted('o_' + k))} {layout.source_table.column(k).portable}" for k in layout.source_side.key]
+    columns += [f"{quote(fitted('n_' + c))} {layout.source_table.column(c).portable}" for c in layout.feed.columns]
     columns += [f"{quote(f'e_{e.field}')} {e.stage_type}" for e in layout.enrichments]
     return f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(columns)})"
 

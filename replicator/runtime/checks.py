@@ -16,7 +16,7 @@ import psycopg
 from replicator.engines.postgres.check import check_server, check_table, server_clock
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import Action, flow_name, has_state, slot_name, verify_source
-from replicator.engines.postgres.status import Facts, checkpoints, facts, published_tables
+from replicator.engines.postgres.status import Facts, checkpoints, facts, foreign_slots, published_tables
 from replicator.errors import ReplicatorError
 from replicator.mapping.structure import check_structure
 from replicator.model.config import Config
@@ -97,6 +97,10 @@ def check_servers(config: Config, connections: Connections, catalog: Catalog) ->
         with translated(node):
             slots = _slots_on(config, node)
             findings += check_server(connection, node, slots)
+            for slot, database in foreign_slots(connection, slots):
+                message = f"slot {slot} on this server belongs to another database, {database}"
+                hint = "give the node another name in one of the two configurations: slots are named after nodes"
+                findings.append(Finding(node, "K044", message, hint))
             published = published_tables(connection, slots)  # a flow's publication and slot have one name
             for (where, _), found in catalog.items():
                 if where == node and found is not None:

@@ -12,6 +12,10 @@ from replicator.engines.postgres.status import LoggedConflict
 from replicator.runtime.demo_meter import explain
 
 EXAMPLES = 2
+NAMES = {
+    "crm": "SELECT name FROM crm.account WHERE id::text = ANY(%s)",
+    "erp": "SELECT company_name FROM erp.customer WHERE customer_no::text = ANY(%s)",
+}
 
 
 @dataclass
@@ -63,14 +67,10 @@ def _telling(examples: Mapping[str, LoggedConflict]) -> list[LoggedConflict]:
 
 def _name(conflict: LoggedConflict, connections: Mapping[str, psycopg.Connection]) -> str:
     """The company's name, where that is what the conflict is about."""
-    keys = dict(zip(conflict.flow.split("_to_"), (conflict.source_key, conflict.target_key), strict=True))
+    keys = [key for key in (conflict.source_key, conflict.target_key) if key]
     if conflict.link == "customer":
-        questions = {
-            "crm": "SELECT name FROM crm.account WHERE id::text = %s",
-            "erp": "SELECT company_name FROM erp.customer WHERE customer_no::text = %s",
-        }
-        for node, question in questions.items():
-            row = connections[node].execute(question, (keys.get(node),)).fetchone()
+        for node, question in NAMES.items():
+            row = connections[node].execute(question, (keys,)).fetchone()
             if row is not None:
                 return str(row[0])
-    return f"{conflict.link} {next((key for key in keys.values() if key), '')}".rstrip()
+    return f"{conflict.link} {keys[0] if keys else ''}".rstrip()

@@ -13,7 +13,7 @@ import psycopg
 
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import flow_name
-from replicator.engines.postgres.status import flushed_position, outbox_rows
+from replicator.engines.postgres.status import flushed_position, has_unreturned, returned_upto
 from replicator.model.config import Config
 from replicator.pipeline import Step
 from replicator.runtime.daemon import Daemon
@@ -84,8 +84,11 @@ class Drain:
             flow = self._daemon.flows.get(name)
             if flow is None or flow.totals.waiting or flow.drained < self._marks[source]:
                 return False
-        for node, connection in self._connections.items():
-            with translated(node):
-                if outbox_rows(connection):
-                    return False
-        return True
+        return not any(self._returning(name, source, target) for name, (source, target) in self._flows.items())
+
+    def _returning(self, flow: str, source: str, target: str) -> bool:
+        """Whether values made on the source are still to be written on the target."""
+        with translated(target):
+            upto = returned_upto(self._connections[target], flow)
+        with translated(source):
+            return has_unreturned(self._connections[source], flow, upto)

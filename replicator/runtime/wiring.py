@@ -90,8 +90,12 @@ def source_work(links: Sequence[Link], tables: Mapping[tuple[str, TableName], Ta
     flow = flow_name(source, target)
     feeding = [link for link in links if (source, target) in link.flows]
     read = sorted({link.side(source).table for link in feeding})
-    full = sorted({link.side(source).table for link in feeding if link.two_way})
-    return SourceWork(flow, slot_name(flow), slot_name(flow), tuple(read), tuple(tables[source, t] for t in full))
+    full = set()
+    for link in feeding:
+        side = link.side(source)
+        if link.two_way or set(side.key) != set(tables[source, side.table].primary_key):
+            full.add(side.table)  # the wire must tell what a user changed, and the key that the link goes by
+    return SourceWork(flow, slot_name(flow), slot_name(flow), tuple(read), tuple(tables[source, t] for t in sorted(full)))
 
 
 @dataclass

@@ -30,4 +30,4 @@ def column(pair: Pair, node: str, sql: str) -> list[Any]:
 
 def bug(why: str) -> pytest.MarkDecorator:
     """A promise that is not kept yet. Remove the mark with the fix."""
-    return pytest.mark.xfail(strict=True, raises=(AssertionError, TimeoutError, ReplicatorError), reason=why)
+    return pytest.mark.xfail(strict=True, raises=(AssertionError, KeyError, TimeoutError, ReplicatorError), reason=why)

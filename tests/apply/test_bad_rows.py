@@ -123,5 +123,3 @@ def test_attempts_are_counted(pair: Pair) -> None:
         pair.crm.execute("UPDATE paired SET c = %s WHERE id = 16", (c,))
         pair.settle()
     assert pair.rows("erp", what) == [(3, since)]
-
-

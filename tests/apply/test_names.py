@@ -115,9 +115,13 @@ fields:
     crm = 'CREATE TABLE part (product text, "Part No" integer, at date, name text, PRIMARY KEY (product, "Part No", at))'
     erp = "CREATE TABLE part (at timestamp, product varchar(20), no bigint, name text, PRIMARY KEY (at, product, no))"
     with fresh(crm, erp, link) as pair:
-        pair.crm.execute("INSERT INTO part VALUES ('a,b', 1, '2024-01-01', 'x'), ('a', 1, '2024-01-01', 'y'), ('a', 2, '2024-01-01', 'z')")
+        pair.crm.execute(
+            "INSERT INTO part VALUES ('a,b', 1, '2024-01-01', 'x'), ('a', 1, '2024-01-01', 'y'), ('a', 2, '2024-01-01', 'z')"
+        )
         pair.settle()
-        transaction(pair.crm, "UPDATE part SET name = 'yy', \"Part No\" = 7 WHERE name = 'y'", "DELETE FROM part WHERE name = 'z'")
+        transaction(
+            pair.crm, "UPDATE part SET name = 'yy', \"Part No\" = 7 WHERE name = 'y'", "DELETE FROM part WHERE name = 'z'"
+        )
         pair.settle()
         ours = pair.rows("crm", 'SELECT product, "Part No", at::timestamp, name FROM part ORDER BY 4')
         assert pair.rows("erp", "SELECT product, no, at, name FROM part ORDER BY 4") == ours

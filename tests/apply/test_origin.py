@@ -34,7 +34,9 @@ def done(pair: Pair) -> list[tuple[int, dict[str, int]]]:
 
 def test_nothing_goes_round_in_circles(fresh: Fresh) -> None:
     with fresh(CRM, ERP, LINK) as pair:
-        pair.crm.execute("INSERT INTO item (name, price, at, credit) VALUES ('a', 0.10, '2024-01-01 00:00:00.6', 7), ('b', NULL, NULL, NULL)")
+        pair.crm.execute(
+            "INSERT INTO item (name, price, at, credit) VALUES ('a', 0.10, '2024-01-01 00:00:00.6', 7), ('b', NULL, NULL, NULL)"
+        )
         pair.erp.execute("INSERT INTO item (name, price, at) VALUES ('c', 1e-9, now()), ('d', 'NaN', 'infinity')")
         pair.settle()
         pair.crm.execute("UPDATE item SET name = name || '!', price = price + 1")
@@ -73,6 +75,8 @@ def test_what_another_origin_wrote_is_a_users_change(fresh: Fresh) -> None:
     with fresh(CRM, ERP, LINK) as pair:
         pair.crm.execute("INSERT INTO item (name) VALUES ('X')")
         pair.settle()
-        pair.erp.execute("SET session_replication_role = replica; UPDATE item SET name = 'BY A REPLICA ROLE'; RESET session_replication_role")
+        pair.erp.execute(
+            "SET session_replication_role = replica; UPDATE item SET name = 'BY A REPLICA ROLE'; RESET session_replication_role"
+        )
         pair.settle()
         assert pair.rows("crm", "SELECT name FROM item") == [("BY A REPLICA ROLE",)]

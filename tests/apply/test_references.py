@@ -102,7 +102,9 @@ def test_three_levels_in_one_transaction(pair: Pair) -> None:
 
 def test_three_levels_in_one_transaction_of_the_other_side(pair: Pair) -> None:
     people = "WITH p AS (INSERT INTO person (name) VALUES ('Ada'), ('Ben') RETURNING no, name)"
-    house = "INSERT INTO house (owner, tenant, name) SELECT a.no, b.no, 'villa' FROM p a, p b WHERE (a.name, b.name) = ('Ada', 'Ben')"
+    house = (
+        "INSERT INTO house (owner, tenant, name) SELECT a.no, b.no, 'villa' FROM p a, p b WHERE (a.name, b.name) = ('Ada', 'Ben')"
+    )
     room = "INSERT INTO room (house, name) SELECT no, 'kitchen' FROM house"
     transaction(pair.erp, f"{people} {house}", room)
     pair.settle()
@@ -192,8 +194,12 @@ def test_lookups_and_value_maps_both_ways(pair: Pair) -> None:
 
 
 def test_lookup_and_value_map_misses(pair: Pair) -> None:
-    pair.crm.execute("INSERT INTO coded (id, country, unit_id, state) VALUES (1, 'XX', 1, 'active'), (2, 'AT', 99, 'active'), (3, 'AT', 1, 'dead')")
-    pair.erp.execute("INSERT INTO coded (id, country_id, unit, state) VALUES (4, 1, 'PC', '1'), (5, 43, 'XX', '1'), (6, 43, 'PC', '9')")
+    pair.crm.execute(
+        "INSERT INTO coded (id, country, unit_id, state) VALUES (1, 'XX', 1, 'active'), (2, 'AT', 99, 'active'), (3, 'AT', 1, 'dead')"
+    )
+    pair.erp.execute(
+        "INSERT INTO coded (id, country_id, unit, state) VALUES (4, 1, 'PC', '1'), (5, 43, 'XX', '1'), (6, 43, 'PC', '9')"
+    )
     pair.settle()
     assert [row[:3] for row in sorted(parked(pair))] == [("coded", [k], "unknown value") for k in ("1", "3", "4", "6")]
     assert (2, 43, None) in coded(pair, "erp", "country_id, unit")
@@ -210,5 +216,3 @@ def test_lookup_and_value_map_misses(pair: Pair) -> None:
     pair.settle()
     assert parked(pair) == []
     pair.erp.execute("DELETE FROM country WHERE id = 1")
-
-

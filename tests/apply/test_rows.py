@@ -177,4 +177,3 @@ def test_saves_that_change_nothing_write_nothing(pair: Pair, kind: str) -> None:
     saved = pair.rows("crm", version)
     pair.settle()
     assert (pair.rows("erp", version), pair.rows("crm", version)) == (before[0], saved)
-

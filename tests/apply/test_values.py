@@ -157,7 +157,12 @@ ODDITIES = "".join(
     for s in ("datestyle = ''SQL, DMY''", "intervalstyle = iso_8601", "timezone = ''Asia/Tokyo''", "extra_float_digits = 0",
               "bytea_output = escape", "standard_conforming_strings = off", "xmloption = document")
 )  # fmt: skip
-CRM = TYPES + ODDITIES + table("one_way", ID, COLUMNS) + table("two_way", "id uuid PRIMARY KEY DEFAULT gen_random_uuid(), n integer", COLUMNS)
+CRM = (
+    TYPES
+    + ODDITIES
+    + table("one_way", ID, COLUMNS)
+    + table("two_way", "id uuid PRIMARY KEY DEFAULT gen_random_uuid(), n integer", COLUMNS)
+)
 CRM += table("converted", ID, SOURCES) + table("alike", ID, SAME)
 ERP = TYPES + ODDITIES.replace("Tokyo", "Kathmandu") + table("one_way", ID, COLUMNS)
 ERP += table("two_way", "no integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n integer", COLUMNS)
@@ -207,13 +212,12 @@ def different(pair: Pair, name: str, number: str) -> list[str]:
     sql = f"SELECT {number}, {', '.join(f'{c}::text' for c in COLUMNS)} FROM {name} ORDER BY 1"
     crm, erp = pair.rows("crm", sql), pair.rows("erp", sql)
     assert len(crm) == len(erp) == ROWS
-    wrong = [
+    return [
         f"{kind}: {a[place]!r:.80} became {b[place]!r:.80}"
         for a, b in zip(crm, erp, strict=True)
         for place, kind in enumerate(VALUES, start=1)
         if a[place] != b[place]
     ]
-    return wrong
 
 
 def test_every_type_by_insert_and_update_one_way(pair: Pair) -> None:

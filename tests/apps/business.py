@@ -16,6 +16,7 @@ ROUND = {"Pending": 10, "Being processed": 20, "Complete": 30, "Cancelled": 90}
 class Business:
     def __init__(self, pair: Pair, dice: Random) -> None:
         self.pair, self.dice = pair, dice
+        self.closed: set[str] = set()  # addresses of customers the ERP closed: their accounts are out of the game
         self._words = (f"{word} {n}" for n in itertools.count() for word in ("Oak", "Elm", "Ash", "Fir"))
 
     def word(self) -> str:
@@ -39,6 +40,12 @@ class Business:
         keys = list(records.order_by("pk").values_list("pk", flat=True))
         return records.get(pk=self.dice.choice(keys)) if keys else None
 
+    def account(self) -> Any:
+        return self.any(user_model().objects.exclude(email__in=self.closed))
+
+    def address(self) -> Any:
+        return self.any(model("address", "UserAddress").objects.exclude(user__email__in=self.closed))
+
     def erp(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         cursor = self.pair.erp.execute(sql, params or None)  # type: ignore[call-overload]
         return cursor.fetchall() if cursor.description else []
@@ -56,29 +63,29 @@ class Business:
             add_address(user, self.word())
 
     def rename(self) -> None:
-        if user := self.any(user_model().objects):
+        if user := self.account():
             user.last_name = self.word()
             user.save(update_fields=["last_name"])
 
     def lock(self) -> None:
-        if user := self.any(user_model().objects):
+        if user := self.account():
             user_model().objects.filter(pk=user.pk).update(is_active=not user.is_active)
 
     def move(self) -> None:
-        if address := self.any(model("address", "UserAddress").objects):
+        if address := self.address():
             address.line1, address.postcode, address.country_id = self.word(), "75001", self.dice.choice(["DE", "FR"])
             address.save()
 
     def other_address(self) -> None:
-        if user := self.any(user_model().objects):
+        if user := self.account():
             add_address(user, self.word())
 
     def forget_address(self) -> None:
-        if address := self.any(model("address", "UserAddress").objects):
+        if address := self.address():
             address.delete()
 
     def buy(self) -> None:
-        user, product = self.any(user_model().objects), self.any(model("catalogue", "Product").objects)
+        user, product = self.account(), self.any(model("catalogue", "Product").objects)
         if user and product.has_stockrecords:
             place_order(user, [(product, self.dice.randint(1, 5))])
 
@@ -99,7 +106,7 @@ class Business:
             record.save()
 
     def leave(self) -> None:
-        if user := self.any(user_model().objects):
+        if user := self.account():
             user.delete()
 
     # -- in the ERP
@@ -150,18 +157,18 @@ class Business:
         """Closed, with its contacts gone: what the ERP's own screen does."""
         number = self.key("customer_no", "erp.customer WHERE closed_on IS NULL")
         with self.pair.erp.transaction():
-            self.erp("DELETE FROM erp.contact_person WHERE customer_no = %s", number)
+            gone = self.erp("DELETE FROM erp.contact_person WHERE customer_no = %s RETURNING mail", number)
+            self.closed |= {mail for (mail,) in gone}
             self.erp("UPDATE erp.customer SET closed_on = current_date WHERE customer_no = %s", number)
 
     # -- in the end
 
     def shop_side(self) -> Facts:
-        """Of accounts that are customers of the ERP, for an account may outlive its customer."""
-        known = "SELECT shop_id FROM replicator.crosswalk_customer"
+        known = "SELECT shop_id FROM replicator.crosswalk_customer"  # an account outlives its customer
         return {
             "customers": self.pair.rows(
                 "crm",
-                "SELECT email, first_name, last_name, is_active, line1, postcode, line4, country_id FROM auth_user u"
+                "SELECT email, u.first_name, u.last_name, is_active, line1, postcode, line4, country_id FROM auth_user u"
                 " LEFT JOIN address_useraddress a ON a.user_id = u.id AND a.is_default_for_billing"
                 f" WHERE u.id IN ({known}) ORDER BY 1, 2, 3",
             ),
@@ -189,12 +196,10 @@ class Business:
                 " CASE WHEN street IS NOT NULL THEN iso2 END FROM erp.customer c JOIN erp.contact_person USING (customer_no)"
                 " LEFT JOIN erp.country k ON k.id = country_id WHERE closed_on IS NULL ORDER BY 1, 2, 3",
             ),
-            "goods": self.pair.rows(
-                "erp", "SELECT code, description, status < 9, sales_price FROM erp.item ORDER BY 1"
-            ),
+            "goods": self.pair.rows("erp", "SELECT code, description, status < 9, sales_price FROM erp.item ORDER BY 1"),
             "orders": self.pair.rows(
                 "erp",
-                "SELECT external_ref, state, code, qty::integer FROM erp.sales_order JOIN erp.sales_order_line USING (order_id)"
+                "SELECT external_ref, o.state, code, qty::integer FROM erp.sales_order o JOIN erp.sales_order_line USING (order_id)"
                 " JOIN erp.item USING (item_no) JOIN erp.customer c USING (customer_no) WHERE closed_on IS NULL ORDER BY 1",
             ),
         }

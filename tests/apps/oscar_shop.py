@@ -35,7 +35,12 @@ APPS = [
     "widget_tweaks",
     "django_tables2",
 ]  # fmt: skip
-PIPELINE = {"Pending": ("Being processed", "Cancelled"), "Being processed": ("Complete", "Cancelled"), "Complete": (), "Cancelled": ()}
+PIPELINE = {
+    "Pending": ("Being processed", "Cancelled"),
+    "Being processed": ("Complete", "Cancelled"),
+    "Complete": (),
+    "Cancelled": (),
+}
 
 
 def configure() -> None:
@@ -75,9 +80,7 @@ def use(dsn: str) -> None:
 
     connection.close()
     parts = conninfo_to_dict(dsn)
-    connection.settings_dict.update(
-        NAME=parts["dbname"], USER=parts["user"], HOST=parts["host"], PORT=str(parts["port"])
-    )
+    connection.settings_dict.update(NAME=parts["dbname"], USER=parts["user"], HOST=parts["host"], PORT=str(parts["port"]))
 
 
 def leave() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -277,12 +277,12 @@ def test_a_customer_of_the_erp_can_use_the_shop(world: World) -> None:
 def test_one_transaction_or_none(world: World) -> None:
     from django.db import transaction
 
-    with pytest.raises(RuntimeError), transaction.atomic():
+    with suppress(RuntimeError), transaction.atomic():
         sign_up("No", "Body", "nobody@example.com")
         raise RuntimeError
     with transaction.atomic():
         user = sign_up("Yes", "Body", "yes@example.com")
-        with pytest.raises(RuntimeError), transaction.atomic():  # a savepoint
+        with suppress(RuntimeError), transaction.atomic():  # a savepoint
             add_address(user, "Never")
             raise RuntimeError
         add_address(user, "Kept")
@@ -301,8 +301,7 @@ def test_many_at_once(world: World) -> None:
     """An import: bulk_create and one UPDATE of everything, which send no signals and call no save()."""
     User, UserAddress = user_model(), model("address", "UserAddress")
     users = [
-        User(username=f"u{i}", email=f"u{i}@example.com", first_name="U", last_name=f"No. {i}", password="!")
-        for i in range(500)
+        User(username=f"u{i}", email=f"u{i}@example.com", first_name="U", last_name=f"No. {i}", password="!") for i in range(500)
     ]
     User.objects.bulk_create(users)
     UserAddress.objects.bulk_create(

@@ -129,7 +129,7 @@ class Size:
 
 
 FULL = Size(200_000, 80_000, 200_000, 200, 3, 5.0)
-QUICK = Size(40_000, 16_000, 40_000, 40, 1, 2.0)
+QUICK = Size(30_000, 12_000, 30_000, 30, 1, 2.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,3 +151,23 @@ def test_after_init_something_is_gone(ready: Site) -> None:
     assert result.code == 1
     assert "run `replicator init`" in result.one_line("crm: K041", "publication replicator_crm_to_erp")
     assert "teardown" in result.one_line("erp: K042", "no replication slot replicator_erp_to_crm")
+
+
+def test_a_slot_of_another_database(ready: Site) -> None:
+    """A second pair of databases on the same two servers, with the same node names."""
+    first = dict(ready.environ)
+    for node in ("crm", "erp"):
+        ready.db(node).execute(f"CREATE DATABASE {node}_test")
+        ready.instead(node, dbname=f"{node}_test")
+    try:
+        for node, ddl in (("CRM", CRM), ("ERP", ERP)):
+            with psycopg.connect(ready.environ[f"{node}_DSN"]) as connection:
+                connection.execute(ddl)
+        result = ready("check")
+        assert result.code == 1
+        assert result.one_line("crm: K044 slot replicator_crm_to_erp on this server belongs to another database, crm")
+        assert ready("init").code == 1
+    finally:
+        ready.environ = first
+        for node in ("crm", "erp"):
+            ready.db(node).execute(f"DROP DATABASE {node}_test")

@@ -9,6 +9,7 @@ Source: PostgreSQL documentation, Appendix A. Kinds:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,13 +18,17 @@ import psycopg
 from replicator.errors import Kind, NodeUnavailable, WriteFailed
 
 STATES: dict[str, Kind] = {
-    "57P01": "lost", "57P02": "lost", "57P03": "lost", "57P05": "lost", "55006": "lost",
-    "40001": "busy", "40P01": "busy", "55P03": "busy", "57014": "busy", "25P03": "busy",
-    "42804": "row", "42846": "row", "428C9": "setup", "42883": "setup",
-}  # fmt: skip
+    **dict.fromkeys(("57P01", "57P02", "57P03", "57P05", "55006"), "lost"),
+    **dict.fromkeys(("40001", "40P01", "55P03", "57014", "25P03"), "busy"),
+    **dict.fromkeys(("42804", "42846"), "row"),
+}
 CLASSES: dict[str, Kind] = {
-    "08": "lost", "22": "row", "23": "row", "44": "row", "P0": "row", "40": "busy", "53": "setup", "42": "setup", "28": "setup",
-}  # fmt: skip
+    "08": "lost",
+    "40": "busy",
+    **dict.fromkeys(("22", "23", "44", "P0"), "row"),
+    **dict.fromkeys(("0A", "25", "28", "42", "53", "55"), "setup"),
+}
+QUOTED = re.compile(r'"[^"]*"(?!\w)')
 
 REMEDIES: dict[str, str] = {
     "42501": "grant the replicator's role what the README lists under Privileges",
@@ -42,8 +47,9 @@ REMEDIES: dict[str, str] = {
 def kind_of(error: psycopg.Error) -> Kind:
     state = error.sqlstate
     if state is None:
-        return "lost"
-    return STATES.get(state) or CLASSES.get(state[:2], "setup")
+        return "lost" if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else "setup"
+    # What is not listed was raised for a row: by a trigger with a state of its own, by a limit that the row exceeds.
+    return STATES.get(state) or CLASSES.get(state[:2], "row")
 
 
 def told(error: psycopg.Error) -> str:
@@ -61,7 +67,7 @@ def told(error: psycopg.Error) -> str:
         if value
     ]
     if error.sqlstate and error.sqlstate.startswith("22"):
-        primary = primary.split(": ")[0]  # "invalid input syntax for type integer: "..."" quotes the value
+        primary = QUOTED.sub('"..."', primary)  # invalid input syntax for type integer: "12a"
     return f"{primary} [{', '.join(place)}]" if place else primary
 
 

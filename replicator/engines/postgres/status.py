@@ -90,6 +90,11 @@ def published_tables(connection: psycopg.Connection, publications: Sequence[str]
     return {TableName(*row) for row in connection.execute(_sql("published"), (list(publications),)).fetchall()}
 
 
+def foreign_slots(connection: psycopg.Connection, slots: Sequence[str]) -> list[tuple[str, str]]:
+    """(slot, database) for those of these names that another database of the same server has taken."""
+    return connection.execute(_sql("foreign_slots"), (list(slots),)).fetchall()
+
+
 def slot_state(connection: psycopg.Connection, slot: str, checkpoint: str | None) -> SlotState | None:
     row = connection.execute(_sql("slot"), (checkpoint, slot)).fetchone()
     if row is None:
@@ -133,10 +138,16 @@ def flushed_position(connection: psycopg.Connection) -> int:
     return number(row[0])
 
 
-def outbox_rows(connection: psycopg.Connection) -> int:
-    row = connection.execute(_sql("outbox")).fetchone()
-    assert row is not None
-    return int(row[0])
+def returned_upto(target: psycopg.Connection, flow: str) -> int:
+    """The last row of the source's outbox that the flow has applied, by its id."""
+    row = target.execute(_sql("returned"), (flow,)).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def has_unreturned(source: psycopg.Connection, flow: str, upto: int) -> bool:
+    """Whether the source's outbox holds rows for the flow after that one."""
+    row = source.execute(_sql("unreturned"), (flow, upto)).fetchone()
+    return bool(row and row[0])
 
 
 def new_conflicts(connection: psycopg.Connection, after: int) -> list[LoggedConflict]:
