@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -43,6 +44,7 @@ from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
 IDLE_CHECKPOINT_SECONDS = 5.0
+CONFIRM_SECONDS = 0.2
 TRUNCATED = "{table} was truncated on {node}: this is never applied; delete the other side's records if that was meant"
 
 
@@ -105,6 +107,9 @@ class Flow:
         self._injected: list[tuple[int, str, RowChange]] = []
         self._saved = 0
         self._saved_at = 0.0
+        self._uncertain = 0  # end on the source of the last commit since we asked what is on the disk
+        self._unflushed: deque[tuple[int, int]] = deque()  # (position behind that commit on the target, end on the source)
+        self._confirmed_at = 0.0
         self._pending: Batch | None = None
         self._parts = False
         self._carried = Outcome()  # of the parts before, while a transaction larger than a batch is being written
@@ -144,7 +149,8 @@ class Flow:
         back = self._back
         if back is None:
             return
-        self.last_write, _ = self._state.advance(None, 0, 0)
+        newest = [self._writer.query(p.newest_entry)[0][0] for p in self.programs.values() if p.newest_entry]
+        self.last_write = max((position_number(at) for at in newest if at), default=0)
         for at, greatest in self._state.clock_steps(back.drained):
             back.clock.received(at, greatest)
         mirrored = back._state.checkpoint().mirrored
@@ -313,7 +319,12 @@ class Flow:
             payloads = [(name, to_json(row, self._back.programs[name].feed.columns)) for name, row in outcome.returned]
             ids = self._state.send_back(self._back.name, payloads)
             sent = [(i, name, row) for i, (name, row) in zip(ids, outcome.returned, strict=True)]
-        self._writer.commit()
+        # As PostgreSQL's own apply does: the source is told only when the disk has it. What is made known on the source at
+        # once has to be durable at once.
+        durable = bool(outcome.pairs or outcome.returned)
+        self._writer.commit(durable)
+        if batch.end:
+            self._uncertain = batch.end
         self.open = self._parts = False
         if self._back is not None:
             self._back._injected += sent
@@ -345,6 +356,7 @@ class Flow:
             self._back.wake_for(outcome.pairs)
         if batch.end:
             self._drained_to(max(batch.end, self.drained))
+            self._saved, self._saved_at = self.drained, time.monotonic()
             self._confirm()
 
     def _mirror(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
@@ -389,16 +401,25 @@ class Flow:
     def _idle(self) -> None:
         """Nothing concerns us up to the stream's position: say so, now and then, so that the source keeps no WAL for it."""
         reached = self.stream.position
-        if reached <= self.drained and self._saved >= self.drained:
-            return
-        self._drained_to(max(reached, self.drained))
-        if time.monotonic() - self._saved_at > IDLE_CHECKPOINT_SECONDS:
+        if reached > self.drained:
+            self._drained_to(reached)
+        if self._saved < self.drained and time.monotonic() - self._saved_at > IDLE_CHECKPOINT_SECONDS:
             self._state.advance(self.drained, 0, 0)
-            self._confirm()
+            self._uncertain = self.drained
+            self._saved, self._saved_at = self.drained, time.monotonic()
+        self._confirm()
 
     def _confirm(self) -> None:
-        self._saved, self._saved_at = self.drained, time.monotonic()
-        self.stream.confirm(self.drained)
+        """Tells the source what the target's disk has; asked now and then, for the answer costs a round trip."""
+        if not (self._uncertain or self._unflushed) or time.monotonic() - self._confirmed_at < CONFIRM_SECONDS:
+            return
+        self._confirmed_at = time.monotonic()
+        written, flushed = self._state.flushed()
+        while self._unflushed and self._unflushed[0][0] <= flushed:
+            self.stream.confirm(self._unflushed.popleft()[1])
+        if self._uncertain:
+            self._unflushed.append((written, self._uncertain))
+            self._uncertain = 0
 
     def tidy(self, keep_days: int) -> None:
         """Retention of the state on the target: what no unread change can need any more, and old history."""

@@ -153,6 +153,8 @@ class BatchWrite:
             self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
         if steps.adopt:
             writer.execute(steps.adopt, prepared=self._few)
+        if self._aside and steps.aside:
+            writer.execute(steps.aside)
         while steps.resolve_self and writer.execute(steps.resolve_self, prepared=self._few):
             # Records of one link that refer to each other: parents of this pass are the pairs of the next.
             self._insert(program, outcome)
@@ -166,8 +168,6 @@ class BatchWrite:
         if counts.get("U"):
             if steps.put_back:
                 outcome.conflicts += writer.execute(steps.put_back, prepared=self._few)
-            if self._aside and steps.aside:
-                writer.execute(steps.aside)
             updated = writer.execute(steps.update, prepared=self._few) if steps.update else 0
             outcome.count(name, "update", updated)
             counts["gone"] = counts["U"] - updated

@@ -22,15 +22,9 @@ TITLES = ("Spare parts", "Annual contract", "Pilot series", "Replacement", "New 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 QUOTES_OF_A_TRANSACTION = 50
 
-QUOTES: LiteralString = (
-    "COPY crm.quote (id, account_id, title, stage, currency, valid_until, note, confirmed_at) FROM STDIN"
-)
-LINES: LiteralString = (
-    "COPY crm.quote_line (quote_id, position, product_id, quantity, unit_price, discount_percent) FROM STDIN"
-)
-CONFIRM: LiteralString = (
-    "UPDATE crm.quote SET stage = 'confirmed', confirmed_at = now(), updated_at = now() WHERE id = ANY(%s)"
-)
+QUOTES: LiteralString = "COPY crm.quote (id, account_id, title, stage, currency, valid_until, note, confirmed_at) FROM STDIN"
+LINES: LiteralString = "COPY crm.quote_line (quote_id, position, product_id, quantity, unit_price, discount_percent) FROM STDIN"
+CONFIRM: LiteralString = "UPDATE crm.quote SET stage = 'confirmed', confirmed_at = now(), updated_at = now() WHERE id = ANY(%s)"
 
 
 @dataclass(slots=True)

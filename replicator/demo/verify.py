@@ -125,9 +125,7 @@ def _customers(verdict: Verdict, crm: psycopg.Connection, erp: psycopg.Connectio
         name = f"account {key} ({values[1] or values[0]})"
         customer_no = _number(number)
         if customer_no is None:
-            verdict.differ(
-                kind, f"{name} has no customer number: it is missing in the ERP, or the number did not return"
-            )
+            verdict.differ(kind, f"{name} has no customer number: it is missing in the ERP, or the number did not return")
         elif customer_no not in customers:
             verdict.differ(kind, f"{name} has customer number {number}, which is not open in the ERP")
         elif customer_no in taken:
@@ -138,9 +136,7 @@ def _customers(verdict: Verdict, crm: psycopg.Connection, erp: psycopg.Connectio
             if unlike := _unlike(CUSTOMER, values, customers[customer_no]):
                 verdict.differ(kind, f"{name}, customer {customer_no}: {unlike}")
     for customer_no in customers.keys() - taken:
-        verdict.differ(
-            kind, f"customer {customer_no} ({customers[customer_no][1]}) of the ERP has no account in the CRM"
-        )
+        verdict.differ(kind, f"customer {customer_no} ({customers[customer_no][1]}) of the ERP has no account in the CRM")
     return paired
 
 
@@ -197,9 +193,7 @@ def _orders(verdict: Verdict, crm: psycopg.Connection, erp: psycopg.Connection) 
             if unlike := _unlike(ORDER, expected, found):
                 verdict.differ(kind, f"quote {key}, order {order_no}: {unlike}")
     for order_no in orders.keys() - taken:
-        verdict.differ(
-            kind, f"order {order_no} of the ERP (for quote {orders[order_no][1]}) belongs to no confirmed quote"
-        )
+        verdict.differ(kind, f"order {order_no} of the ERP (for quote {orders[order_no][1]}) belongs to no confirmed quote")
     return paired
 
 

@@ -45,8 +45,7 @@ ONE_CUSTOMER: LiteralString = (
     "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
 )
 ONE_ACCOUNT: LiteralString = (
-    "INSERT INTO crm.account (name, vat_number, city, country_code, phone) "
-    "VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+    "INSERT INTO crm.account (name, vat_number, city, country_code, phone) VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
 )
 CONTACTS: LiteralString = (
     "COPY crm.contact (account_id, first_name, last_name, email, phone, job_title, is_primary, opted_in) FROM STDIN"
@@ -247,7 +246,5 @@ class _Builder:
             self.world.complete = self.world.complete and self.sizes.quotes == 0
             return
         sizes = self.sizes
-        made = write_quotes(
-            self.crm, self.people, accounts, products, count=sizes.quotes, lines_per_quote=sizes.lines_per_quote
-        )
+        made = write_quotes(self.crm, self.people, accounts, products, count=sizes.quotes, lines_per_quote=sizes.lines_per_quote)
         self.world.quotes, self.world.quote_lines, self.world.confirmed = made.quotes, made.lines, made.confirmed

@@ -93,9 +93,7 @@ def _pieces(text: str) -> tuple[str | ColumnReference, ...]:
     return tuple(pieces)
 
 
-def parse_assignments(
-    scalar: ScalarNode, reading: Reading, found: Findings
-) -> list[tuple[str, Mark, Expression]] | None:
+def parse_assignments(scalar: ScalarNode, reading: Reading, found: Findings) -> list[tuple[str, Mark, Expression]] | None:
     """`set a = expression, b = expression` as (column, its place, expression); columns are those of `reading.reads`."""
     if len(scalar.text) > LENGTH_LIMIT:
         found.add("L314", scalar.mark, f"the text has more than {LENGTH_LIMIT} characters", "set fewer columns")

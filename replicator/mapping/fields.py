@@ -139,9 +139,7 @@ def _rule(node: MappingNode, writes: frozenset[str], scope: Scope, link_rule: Ru
     return rule
 
 
-def _two_sided(
-    node: MappingNode, columns: dict[str, str], writes: frozenset[str], rule: Rule, scope: Scope
-) -> _Parts | None:
+def _two_sided(node: MappingNode, columns: dict[str, str], writes: frozenset[str], rule: Rule, scope: Scope) -> _Parts | None:
     initial = _initial(node, columns, scope)
     values, lookup, link = node.get("values"), node.get("lookup"), node.get("link")
     return _Parts(
@@ -199,9 +197,7 @@ def _initial(node: MappingNode, columns: dict[str, str], scope: Scope) -> dict[s
     return initial
 
 
-def _one_sided(
-    node: MappingNode, columns: dict[str, str], writes: frozenset[str], rule: Rule, scope: Scope
-) -> _Parts | None:
+def _one_sided(node: MappingNode, columns: dict[str, str], writes: frozenset[str], rule: Rule, scope: Scope) -> _Parts | None:
     side = next(iter(columns))
     initial = _initial(node, columns, scope)
     source, constant = node.get("from"), node.get("value")

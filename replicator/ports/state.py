@@ -41,6 +41,10 @@ class FlowState(Protocol):
         """Moves the checkpoint (never back). Gives the target's position and clock (microseconds since 2000), now:
         the position lies behind every change of a row that was written before."""
 
+    def flushed(self) -> tuple[int, int]:
+        """Positions on the target: up to which it has written (behind every commit that has returned), and up to which
+        all of that is on its disk."""
+
     def mirrored(self, seq: int) -> None: ...
 
     def park(self, rows: Sequence[Parked]) -> list[int]:

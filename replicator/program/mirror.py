@@ -33,8 +33,10 @@ def mirror_of(layout: Layout) -> Mirror:
             # A row with a stamp is a dead pair. Old rows of either key give way: the node that made the pair knows better.
             f"WITH dead AS (INSERT INTO {tombstone} ({listed}, {source_lsn}, {target_lsn}, stamp)"
             f" SELECT {listed}, {source_lsn}, {target_lsn}, stamp FROM {mirror} WHERE stamp IS NOT NULL RETURNING 1)"
-            f" DELETE FROM {crosswalk} x USING {mirror} m"
-            f" WHERE (m.stamp IS NOT NULL AND {same_pair}) OR (m.stamp IS NULL AND (({same_source}) OR ({same_target})))",
+            f" DELETE FROM {crosswalk} x USING {mirror} m WHERE m.stamp IS NOT NULL AND {same_pair}",
+            # One condition each: joined by OR they could only be tried pair by pair.
+            f"DELETE FROM {crosswalk} x USING {mirror} m WHERE m.stamp IS NULL AND {same_source}",
+            f"DELETE FROM {crosswalk} x USING {mirror} m WHERE m.stamp IS NULL AND {same_target}",
             f"INSERT INTO {crosswalk} ({listed}) SELECT DISTINCT ON ({targets}) {listed} FROM {mirror} m WHERE stamp IS NULL"
             f" AND NOT EXISTS (SELECT FROM {mirror} d WHERE d.stamp IS NOT NULL AND d.seq > m.seq"
             f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ORDER BY {targets}, seq DESC",

@@ -75,6 +75,7 @@ def compile_paired(layout: Layout) -> Program:
         edits_landed=f"DELETE FROM {edits} WHERE until IS NULL" if tracked else None,
         edits_recover=_edits_recover(layout) if tracked else None,
         forget_ledger=_forget_ledger(layout) if tracked else None,
+        newest_entry=f"SELECT max(lsn)::text FROM {state(names.ledger(layout.link))}" if tracked else None,
         reread=_reread(layout) if tracked else None,
         refers_to=frozenset(f.reference.link for f in layout.link.fields if f.reference and f.reference.link != layout.link.name),
     )
@@ -344,7 +345,7 @@ def _contest(layout: Layout, work: str, edits: str) -> str:
     link = literal(layout.link.name)
     source_key, target_key = _keys_text(layout)
     on = " AND ".join(f"e.t_{i} = w.t_{i}" for i in range(len(layout.target_keys)))
-    met = "(m.fields & w.fields & e.fields)"
+    met = f"(m.fields & w.fields & e.fields & {layout.mask(set(layout.tracked))})"
     return (
         f"WITH met AS (SELECT w.seq, e.stamp AS theirs, bit_or({met}) AS fields,"
         f" bit_or(CASE WHEN m.stamp < e.stamp THEN {met} ELSE {none} END) AS lost"

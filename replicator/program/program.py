@@ -101,6 +101,7 @@ class Program:
     setup   DDL of the session's temporary tables
     load    the COPY statement that fills the stage; `header` names what stands before the values in each line
     edits_load, edits_forget   the target's own users' edits that were read lately, kept in the session
+    newest_entry    position of the newest entry in the target's ledger
     reread  run on the source: the record's staged columns as they are now, as text, by key
     edits_recover   run on the target at start: edits of the *source's* users that the target's ledger remembers
     """
@@ -122,5 +123,6 @@ class Program:
     edits_landed: str | None = None
     edits_recover: str | None = None
     forget_ledger: str | None = None
+    newest_entry: str | None = None
     reread: str | None = None
     refers_to: frozenset[str] = field(default_factory=frozenset)

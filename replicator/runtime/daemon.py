@@ -7,6 +7,7 @@ stops the daemon with a message.
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -42,7 +43,9 @@ class Daemon:
     failed: ReplicatorError | None = None
 
     def run(self) -> None:
-        """Raises the ReplicatorError that a person must see to, after all threads have stopped."""
+        """Blocks until stopped. Raises the ReplicatorError that a person must see to, after all threads have stopped."""
+        # Batches are many small objects without cycles: the default thresholds would search them over and over.
+        gc.set_threshold(200_000, 20, 100)
         threads = [
             threading.Thread(target=self._keep_running, args=(pair,), name=f"replicator {pair[0]}-{pair[1]}")
             for pair in node_pairs(self.config)

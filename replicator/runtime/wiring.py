@@ -90,12 +90,21 @@ def source_work(links: Sequence[Link], tables: Mapping[tuple[str, TableName], Ta
     flow = flow_name(source, target)
     feeding = [link for link in links if (source, target) in link.flows]
     read = sorted({link.side(source).table for link in feeding})
-    full = set()
-    for link in feeding:
-        side = link.side(source)
-        if link.two_way or set(side.key) != set(tables[source, side.table].primary_key):
-            full.add(side.table)  # the wire must tell what a user changed, and the key that the link goes by
+    full = {link.side(source).table for link in feeding if needs_full_identity(link, tables, source, target)}
     return SourceWork(flow, slot_name(flow), slot_name(flow), tuple(read), tuple(tables[source, t] for t in sorted(full)))
+
+
+def needs_full_identity(link: Link, tables: Mapping[tuple[str, TableName], Table], source: str, target: str) -> bool:
+    """Whether the wire must carry whole before images: to tell what a user really changed (two ways), for a key that is not
+    the primary key, and for conditions and expressions over values that TOAST would keep off the wire."""
+    side, found = link.side(source), tables[source, link.side(source).table]
+    if link.two_way or set(side.key) != set(found.primary_key):
+        return True
+    conditions = [e for e in (side.where, link.create.get(target)) if e is not None]
+    if conditions:  # a row that begins to take part is created whole
+        return any(column.toastable for column in found.columns)
+    read = {name for f in link.fields if target in f.convert for name in f.convert[target].reads}
+    return any(found.by_name[name].toastable for name in read if name in found.by_name)
 
 
 @dataclass

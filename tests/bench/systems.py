@@ -53,8 +53,8 @@ class System(ABC):
             for server in self._servers:
                 stack.callback(_drop_database, server, name)
             self.source, self.target = (stack.enter_context(psycopg.connect(dsn, autocommit=True)) for dsn in self.dsns)
-            self._install()
             stack.callback(self._uninstall)
+            self._install()
             run(self.source, MARKER)
             self.start()
             wait_until(lambda: bool(self._find_marker()), self.check, 0.01)
@@ -120,7 +120,8 @@ class System(ABC):
     def _install(self) -> None: ...
 
     @abstractmethod
-    def _uninstall(self) -> None: ...
+    def _uninstall(self) -> None:
+        """Takes away what would keep the databases from being dropped; also after a failure half way."""
 
 
 class Native(System):
@@ -148,8 +149,9 @@ class Native(System):
         wait_until(lambda: not self.reading(), self.check, 0.01)
 
     def _uninstall(self) -> None:
-        self.stop()
-        run(self.target, "DROP SUBSCRIPTION bench_native")
+        if query(self.target, "SELECT FROM pg_subscription WHERE subname = 'bench_native'"):
+            self.stop()
+            run(self.target, "DROP SUBSCRIPTION bench_native")
 
 
 class Ours(System):

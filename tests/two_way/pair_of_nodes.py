@@ -83,6 +83,8 @@ class Pair:
 
     def _set_clock(self, exchange: Exchange) -> None:
         """Lets commit times and the time of day of the ERP be as its clock would say."""
+        if not self.erp_clock:
+            return
         to_erp, from_erp = exchange.flows
         stamped, advanced = from_erp.clock.stamp, to_erp._state.advance
         from_erp.clock.stamp = lambda time, lsn: stamped(time + self.erp_clock, lsn)  # type: ignore[method-assign]

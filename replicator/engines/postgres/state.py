@@ -39,6 +39,10 @@ class PostgresFlowState:
         here, clock = self._writer.query(_sql("advance"), (at, stamp, returned, self._flow))[0]
         return position.number(here), clock
 
+    def flushed(self) -> tuple[int, int]:
+        written, flushed = self._writer.query(_sql("flushed"), (), True)[0]
+        return position.number(written), position.number(flushed)
+
     def mirrored(self, seq: int) -> None:
         self._writer.execute(_sql("mirrored"), (seq, self._flow))
 
