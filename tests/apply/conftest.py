@@ -28,9 +28,9 @@ def alarm() -> Iterator[None]:
         raise TimeoutError(f"not done after {SECONDS} s")
 
     signal.signal(signal.SIGALRM, ring)
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS, 10)  # and again, for what hangs while cleaning up
     yield
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @pytest.fixture(scope="session")

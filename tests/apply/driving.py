@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import psycopg
@@ -26,6 +27,11 @@ def parked(pair: Pair, link: str | None = None) -> list[tuple[str, list[str], st
 
 def column(pair: Pair, node: str, sql: str) -> list[Any]:
     return [row[0] for row in pair.rows(node, sql)]
+
+
+def within(seconds: int) -> None:
+    """Rings the alarm (conftest.py) sooner: for what is known to end at once or never."""
+    signal.setitimer(signal.ITIMER_REAL, seconds, 10)
 
 
 def bug(why: str) -> pytest.MarkDecorator:

