@@ -221,8 +221,11 @@ class Flow:
         if self._carried.parked:
             self._unpark_carried(changes)
         wanted = self._parking.retry | self._parking.behind(changes)
-        for parked in self._state.parked(sorted(wanted)) if wanted else ():
+        found = self._state.parked(sorted(wanted)) if wanted else []
+        for parked in found:
             self._write.rejoin(changes, parked)
+        # Somebody may have discarded it meanwhile; and the notice of a TRUNCATE has nothing to try.
+        self._parking.retry &= {parked.id for parked in found if parked.payload}
         return changes
 
     def _unpark_carried(self, changes: Changes) -> None:

@@ -85,6 +85,11 @@ def _self_references(layout: Layout) -> list[int]:
     return [i for i, p in layout.projected.items() if p.waits_for == layout.link.name and i in layout.written]
 
 
+def _awaited(layout: Layout) -> list[int]:
+    """References to records of this link without which a record is not written (`missing: wait`)."""
+    return [i for i in _self_references(layout) if layout.projected[i].miss is not None]
+
+
 def _work_ddl(layout: Layout, work: str) -> str:
     columns = ["seq bigint", 'act "char"', 'op "char"', "stamp bigint", "lsn pg_lsn", "fields bit varying"]
     columns += ["marks text", "kept bit varying", "miss smallint", "raw text"]
@@ -184,7 +189,7 @@ def _project(layout: Layout, stage: str, work: str) -> str:
 
 def _hold(layout: Layout, work: str) -> str | None:
     """What still cannot be told: misses found when projecting, and references to records of this link not made yet."""
-    selfs = _self_references(layout)
+    selfs = _awaited(layout)
     if not can_miss(layout) and not selfs:
         return None
     pending = " ".join(f"WHEN {_unsettled(i)} THEN {i}" for i in selfs)
@@ -235,7 +240,7 @@ def _insert(layout: Layout, work: str) -> str:
     for i, column in enumerate(keys):
         columns[column.name] = f"w.t_{i}"
     overriding = " OVERRIDING SYSTEM VALUE" if any(c.identity_always for c in keys) else ""
-    settled = "".join(f" AND NOT ({_unsettled(i)})" for i in _self_references(layout))
+    settled = "".join(f" AND NOT ({_unsettled(i)})" for i in _awaited(layout))
     return (
         f"INSERT INTO {table(layout.target_side.table)} ({', '.join(quote(c) for c in columns)}){overriding}"
         f" SELECT {', '.join(columns.values())} FROM {work} w WHERE act = 'I'{settled} ORDER BY seq"
@@ -245,7 +250,7 @@ def _insert(layout: Layout, work: str) -> str:
 def _pair(layout: Layout, work: str) -> str:
     """New pairs; rows that were inserted become `N` so that a second pass over a link to itself leaves them alone."""
     keys = [f"s_{i}" for i in range(len(layout.source_keys))] + [f"t_{i}" for i in range(len(layout.target_keys))]
-    settled = "".join(f" AND NOT ({_unsettled(i)})" for i in _self_references(layout))
+    settled = "".join(f" AND NOT ({_unsettled(i)})" for i in _awaited(layout))
     columns = ", ".join(quote(k) for k in (*layout.source_keys, *layout.target_keys))
     texts = ", ".join(f"{quote(k)}::text" for k in (*layout.source_keys, *layout.target_keys))
     return (
