@@ -33,7 +33,7 @@ Staged = dict[str, tuple[int, bool]]
 
 FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
 SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
-UNIQUE_VIOLATION = "23505"
+UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
 SWALLOWED = "{place}: a trigger of {table} swallows the record, or gives it another key than its column's default"
 AMBIGUOUS = "{place}: several records match by the link's `match` columns; nothing is paired by guessing"
 
@@ -79,6 +79,10 @@ class BatchWrite:
     def wake(self, outcome: Outcome) -> None:
         """Lets what waited for records that were made here go, until nothing wakes. It is written apart: a woken change
         that is refused must not take those with it that it waited for."""
+        orphans = [parked for parked in outcome.parked if parked.sqlstate == FOREIGN_KEY_VIOLATION]
+        if orphans:  # the parent may have come behind its child
+            outcome.parked = [parked for parked in outcome.parked if parked.sqlstate != FOREIGN_KEY_VIOLATION]
+            outcome.add(self.in_parts(self._restored(orphans)))
         made = outcome.pairs
         while changes := self._woken(outcome, made):
             more = self.in_parts(changes)
@@ -235,9 +239,19 @@ class BatchWrite:
         changes: Changes = {}
         for parked in self._state.parked(sorted(ids)) if ids else ():
             self.rejoin(changes, parked)
-        for parked in [p for p in outcome.parked if p.waits in made]:
+        waited = [parked for parked in outcome.parked if parked.waits in made]
+        for parked in waited:
             outcome.parked.remove(parked)
-            changes.setdefault(parked.link, []).append(from_json(parked.payload, self._programs[parked.link].feed.columns))
+        for link, rows in self._restored(waited).items():
+            changes.setdefault(link, []).extend(rows)
+        return changes
+
+    def _restored(self, set_aside: Sequence[Parked]) -> Changes:
+        """What was set aside in this very transaction, as changes again."""
+        changes: Changes = {}
+        for parked in set_aside:
+            row = from_json(parked.payload, self._programs[parked.link].feed.columns)
+            changes.setdefault(parked.link, []).append(row)
         return changes
 
     def _delete(self, program: Program, counts: Mapping[str, int], outcome: Outcome) -> None:

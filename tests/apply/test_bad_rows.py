@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.apply.conftest import Fresh
-from tests.apply.driving import bug, column, parked, transaction
+from tests.apply.driving import column, parked, transaction
 from tests.two_way.pair_of_nodes import Pair
 
 CRM = "CREATE TABLE {} (id integer PRIMARY KEY, a text, b text, c text, d text, e text);\n"
@@ -62,7 +62,6 @@ def test_each_bad_row_is_parked_with_its_sqlstate(pair: Pair, kind: str, wrong: 
     assert found == [("refused", WRONGS[wrong][1])]
 
 
-@bug("22003 from text: 'value \"99999999999\" is out of range for type integer' is the primary message")
 def test_messages_hold_no_cell_values(pair: Pair) -> None:
     messages = " ".join(row[5] for row in pair.parked())
     assert "secret" not in messages
@@ -115,7 +114,6 @@ def test_a_parked_update_keeps_the_row_as_it_was(pair: Pair) -> None:
     assert pair.rows("erp", "SELECT c, e FROM paired WHERE d = '1'") == [("changed", 2)]
 
 
-@bug("unparked and parked anew: attempts stays 1 and `since` moves")
 def test_attempts_are_counted(pair: Pair) -> None:
     what = "SELECT attempts, since FROM replicator.parked WHERE link = 'paired' AND key = '{16}'"
     ((_, since),) = pair.rows("erp", what)

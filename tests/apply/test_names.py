@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.apply.conftest import Fresh
-from tests.apply.driving import bug, parked, transaction
+from tests.apply.driving import parked, transaction
 from tests.two_way.pair_of_nodes import Pair
 
 
@@ -58,13 +58,10 @@ def test_odd_names(fresh: Fresh) -> None:
     [("percent%s", "100%", "id", "name"), ("public2", "item", "no%", "name"), ("public2", "item", "id", "rate in %")],
     ids=["table", "key", "column"],
 )
-def test_percent_signs(fresh: Fresh, request: pytest.FixtureRequest, schema: str, name: str, key: str, column: str) -> None:
-    if key == "no%":
-        request.applymarker(bug("psycopg takes the key's % in edits_recover for a placeholder: 'connection lost', for ever"))
+def test_percent_signs(fresh: Fresh, schema: str, name: str, key: str, column: str) -> None:
     both_ways(fresh, schema, name, key, [column])
 
 
-@bug("the column is read with parameters (reread), and psycopg takes its % for a placeholder")
 def test_percent_signs_of_a_column_that_is_read_again(fresh: Fresh) -> None:
     person = "link: person\ncrm: {table: person, key: id}\nerp: {table: person, key: id}\nfields:\n  - {crm: id, erp: id}\n"
     item = "link: item\ncrm: {table: item, key: id}\nerp: {table: item, key: id}\nfields:\n  - {crm: id, erp: id}\n  - {crm: 'in %', erp: x}\n"
@@ -84,12 +81,10 @@ def test_long_names(fresh: Fresh) -> None:
     both_ways(fresh, "s" * 63, "t" * 63, "k" * 63, ["c" * 63, "ü" * 31], link="l" * 40)
 
 
-@bug("n_<name> of the stage is cut by the server to 63 bytes, and two of them are then the same")
 def test_long_names_that_differ_in_their_last_letter(fresh: Fresh) -> None:
     both_ways(fresh, "s", "t", "id", ["c" * 62 + "1", "c" * 62 + "2"])
 
 
-@bug("the tombstone has two columns crm_lsn: the key's and the position's; init fails with 42701")
 def test_a_key_that_is_named_lsn(fresh: Fresh) -> None:
     both_ways(fresh, "s", "t", "lsn", ["name"])
 

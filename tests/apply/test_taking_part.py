@@ -79,11 +79,7 @@ def there(pair: Pair, table: str, key: int) -> list[tuple[object, ...]]:
 IN = [("in", SIZE, True)]
 
 
-def without_toast(why: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("kind", [*(pytest.param(kind, marks=bug(why)) for kind in KINDS[:2]), "both_ways"])
-
-
-@without_toast("not inserted at all (direct), or with NULL for the value (paired)")
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rule", ["staged", "created"])
 def test_a_row_that_begins_to_take_part_is_created_whole(pair: Pair, rule: str, kind: str) -> None:
     assert there(pair, f"{rule}_{kind}", 2) == []
@@ -132,14 +128,14 @@ def test_a_row_that_has_left_is_left_alone(pair: Pair, kind: str) -> None:
     assert there(pair, table, 1)[0][0] == "ours"
 
 
-@without_toast("taken for NULL: the row is deleted on the other side")
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_condition_over_a_value_that_is_not_on_the_wire(pair: Pair, kind: str) -> None:
     assert len(there(pair, f"long_{kind}", 1)) == 1
     change(pair, f"long_{kind}", "name = 'renamed'", 1)
     assert there(pair, f"long_{kind}", 1) == [("renamed", SIZE, True)]
 
 
-@without_toast("the edit is lost: the field keeps its old value")
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_expression_over_a_value_that_is_not_on_the_wire(pair: Pair, kind: str) -> None:
     change(pair, f"mixed_{kind}", "stage = 8", 1)
     assert column(pair, "erp", f"SELECT left(big, 1) FROM mixed_{kind} WHERE id = 1") == ["8"]

@@ -117,9 +117,9 @@ CONVERSIONS = [
     ("text", "integer[]", "'{1,2}'", "{1,2}"),
     ("integer[]", "text[]", "'{1,NULL}'", "{1,NULL}"),
     ("text", "text[]", "'a'", "!22P02"),
-    pytest.param("text[]", "varchar(3)[]", "'{abcdef}'", "!22001", marks=bug("cast to varchar(n)[] cuts the elements")),
-    pytest.param("varbit", "bit(3)", "B'101010'", "!22026", marks=bug("cast to bit(n) cuts")),
-    pytest.param("varbit", "varbit(3)", "B'101010'", "!22001", marks=bug("cast to varbit(n) cuts")),
+    ("text[]", "varchar(3)[]", "'{abcdef}'", "!22001"),
+    ("varbit", "bit(3)", "B'101010'", "!22026"),
+    ("varbit", "varbit(3)", "B'101010'", "!22001"),
 ]  # fmt: skip
 EQUAL = [  # values that compare equal and are not the same
     ("interval", "1 mon", "30 days"),
@@ -132,8 +132,7 @@ EQUAL = [  # values that compare equal and are not the same
 
 
 def plain(number: int, place: int) -> str:
-    case = CONVERSIONS[number]
-    return (case.values if hasattr(case, "values") else case)[place]  # type: ignore[union-attr, return-value, attr-defined]
+    return CONVERSIONS[number][place]
 
 
 def table(name: str, key: str, columns: dict[str, str]) -> str:
@@ -253,8 +252,13 @@ def test_conversions(pair: Pair, source: str, target: str, value: str, shown: st
     assert (found, refused) == (([], [shown[1:]]) if shown.startswith("!") else ([(shown,)], []))
 
 
-@bug("an update is not written where old and new compare equal")
-@pytest.mark.parametrize("number", range(len(EQUAL)), ids=[kind for kind, _, _ in EQUAL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(i, marks=[] if kind == "interval" else bug("not written where old and new compare equal"), id=kind)
+        for i, (kind, _, _) in enumerate(EQUAL)
+    ],
+)
 def test_a_change_between_values_that_compare_equal_is_a_change(pair: Pair, number: int) -> None:
     _, first, second = EQUAL[number]
     pair.crm.execute(f"INSERT INTO alike (id, e{number}) VALUES ({number}, %s)", (first,))  # type: ignore[call-overload]
