@@ -1,5 +1,7 @@
 # `make demo` and `make test` do everything on a machine with Python 3.11+ and make; the rest is for developers.
-PYTHON ?= $(shell for v in 3.13 3.12 3.11; do command -v python$$v && break; done || command -v python3)
+# The first of these that runs and is new enough.
+PYTHON ?= $(shell for v in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$v -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$v && break; done || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
@@ -16,7 +18,7 @@ help:
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== preparing $(VENV) (once; about a minute)"
-	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) .ci/venv.py $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
