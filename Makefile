@@ -18,7 +18,7 @@ help:
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== preparing $(VENV) (once; about a minute)"
-	@test -x $(BIN)/python || $(PYTHON) .ci/venv.py $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) .ci/make_venv.py $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@

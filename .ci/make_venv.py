@@ -1,4 +1,4 @@
-"""Makes the virtual environment of the Makefile: `python3 .ci/venv.py FOLDER`.
+"""Makes the virtual environment of the Makefile: `python3 .ci/make_venv.py FOLDER`.
 
 Debian's Python comes without ensurepip until python3-venv is installed. Then pip's wheel is
 fetched from PyPI and put in, so that a machine with Python and make needs nothing by hand.
