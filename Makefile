@@ -5,6 +5,7 @@ PYTHON ?= $(shell for v in python3 python3.11 python3.12 python3.13 python3.14; 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+LOG := $(VENV)/install.log
 TESTS ?= tests
 
 .PHONY: demo test test-apps check bench format clean help
@@ -19,8 +20,8 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== preparing $(VENV) (once; about a minute)"
 	@test -x $(BIN)/python || $(PYTHON) .ci/make_venv.py $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --disable-pip-version-check --upgrade pip > $(LOG) 2>&1 || (cat $(LOG); exit 1)
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]' > $(LOG) 2>&1 || (cat $(LOG); exit 1)
 	@touch $@
 
 demo: $(STAMP)

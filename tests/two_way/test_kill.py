@@ -22,7 +22,7 @@ import pytest
 from replicator.demo.servers import Installation, Server
 from tests.two_way.pair_of_nodes import Pair, linked
 
-KILLS = int(os.environ.get("REPLICATOR_KILLS", "25"))
+KILLS = int(os.environ.get("REPLICATOR_KILLS", "15"))
 
 CRM = """
 CREATE SCHEMA crm;
