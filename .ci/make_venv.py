@@ -32,6 +32,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this runs on whatever python3 there is
         sys.exit(f"Python 3.11 or later is needed, this is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11 ...")
     main(Path(sys.argv[1]))
