@@ -124,7 +124,10 @@ def _insert(layout: Layout, stage: str) -> str:
 def _delete(layout: Layout, stage: str) -> str:
     keys = " AND ".join(f"t.{quote(name)} = {value}" for name, value in _keys(layout))
     left = f" OR NOT {layout.inside}" if layout.inside else ""
-    return delete_statement(layout, f"{stage} s", f"{keys} AND (s.op = 'D'{left})")
+    # A row that has taken the deleted one's key is another one.
+    same = " AND ".join(f"n.{quote(fitted('n_' + k))} = s.{quote(fitted('o_' + k))}" for k in layout.source_side.key)
+    taken = f"NOT EXISTS (SELECT FROM {stage} n WHERE n.op <> 'D' AND n.seq <> s.seq AND {same})"
+    return delete_statement(layout, f"{stage} s", f"{keys} AND (s.op = 'D'{left}) AND {taken}")
 
 
 def _hold(layout: Layout, stage: str) -> str | None:

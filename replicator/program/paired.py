@@ -157,7 +157,7 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     ]
     if layout.may_create:
         choices.append(f"WHEN NOT {layout.may_create} THEN 'X'")
-    choice = hold_choices(layout)
+    choice = hold_choices(layout, born=f"NOT ({paired})")
     miss, raw = choice if choice else ("NULL", "NULL")
     written = layout.mask(set(layout.written))
     values = {

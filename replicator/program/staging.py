@@ -81,13 +81,15 @@ def can_miss(layout: Layout) -> dict[int, str]:
     }
 
 
-def hold_choices(layout: Layout) -> tuple[str, str] | None:
-    """SQL of the number of the first field that cannot be told (NULL: all can), and of its raw value."""
+def hold_choices(layout: Layout, born: str = "false") -> tuple[str, str] | None:
+    """SQL of the number of the first field that cannot be told (NULL: all can), and of its raw value.
+    `born`: a condition under which the record is new on the target, so that every field counts, changed or not."""
     misses = can_miss(layout)
     if not misses:
         return None
-    number = " ".join(f"WHEN get_bit(s.fields, {i}) = 1 AND {m} THEN {i}" for i, m in misses.items())
-    raw = " ".join(f"WHEN get_bit(s.fields, {i}) = 1 AND {m} THEN {layout.projected[i].raw}" for i, m in misses.items())
+    conditions = {i: f"({born} OR get_bit(s.fields, {i}) = 1) AND {m}" for i, m in misses.items()}
+    number = " ".join(f"WHEN {condition} THEN {i}" for i, condition in conditions.items())
+    raw = " ".join(f"WHEN {condition} THEN {layout.projected[i].raw}" for i, condition in conditions.items())
     return f"CASE {number} END", f"CASE {raw} END"
 
 

@@ -70,6 +70,8 @@ MOVES = {
     "delete, then its key for another row": ["DELETE 2", "UPDATE 1 SET id = 2"],
     "key change, then a new row at the old key": ["UPDATE 1 SET id = 3", "INSERT 1 AS new"],
     "key change, then a short-lived row at the old key": ["UPDATE 1 SET id = 3", "INSERT 1 AS new", "DELETE 1"],
+    "a short-lived row, then its key for another row": ["INSERT 3", "DELETE 3", "UPDATE 1 SET id = 3"],
+    "a short-lived row, then its key for a new row": ["INSERT 3", "INSERT 4", "DELETE 4", "UPDATE 3 SET id = 4"],
     "keys swapped": ["UPDATE 1 SET id = 3", "UPDATE 2 SET id = 1", "UPDATE 3 SET id = 2"],
     "unique value handed on": ["UPDATE 1 SET code = '{k}free'", "UPDATE 2 SET code = '{k}c1'"],
     "unique value of a deleted row": ["DELETE 1", "INSERT 3", "UPDATE 3 SET code = '{k}c1'"],

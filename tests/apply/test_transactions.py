@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.apply.conftest import Fresh
-from tests.apply.driving import bug, column, parked, transaction, within
+from tests.apply.driving import column, parked, transaction, within
 from tests.two_way.pair_of_nodes import Pair
 
 LINK = """
@@ -131,9 +131,7 @@ def test_delete_and_insert_far_apart_in_a_large_transaction(pair: Pair, kind: st
     assert pair.conflicts() == []
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param("copied", marks=bug("deferred constraints are checked after each part: refused, 23503")), "paired"]
-)
+@KINDS
 def test_children_far_before_their_parent_in_a_large_transaction(pair: Pair, kind: str) -> None:
     children = f"INSERT INTO child_of_{kind} SELECT i, 1 FROM generate_series(1, 25) i"
     transaction(pair.crm, children, f"INSERT INTO {kind} VALUES (1, 't')")
@@ -172,7 +170,6 @@ def test_truncate_is_not_a_delete(pair: Pair, kind: str) -> None:
     assert [row[2] for row in parked(pair)] in ([], ["truncated"])  # that somebody should look is said, no more
 
 
-@bug("a notice that is to be retried is never done with: every turn is a step, the daemon never rests")
 def test_a_notice_of_a_truncate_may_be_retried(pair: Pair) -> None:
     within(5)
     pair.crm.execute("TRUNCATE copied")

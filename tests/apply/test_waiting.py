@@ -197,3 +197,30 @@ def test_a_reference_to_a_record_whose_key_is_copied(fresh: Fresh) -> None:
         transaction(pair.crm, "INSERT INTO parent VALUES (1, 'x')", "INSERT INTO child VALUES (5, 1, 'y')")
         pair.settle()
         assert pair.rows("erp", "SELECT p, t FROM child") == [(1, "y")]
+
+
+TWO_STAGES = """
+link: {0}
+crm: {{table: {0}, key: id}}
+erp: {{table: {0}, key: no}}
+flow: crm -> erp
+create: {{erp: "crm.t <> 'draft'"}}
+fields:
+"""
+
+
+def test_a_record_created_by_an_update_waits_for_what_it_refers_to(fresh: Fresh) -> None:
+    """The reference was not what the update changed, but the new record needs it."""
+    crm = "CREATE TABLE a (id integer PRIMARY KEY, t text); CREATE TABLE b (id integer PRIMARY KEY, a_id integer, t text);"
+    erp = "CREATE TABLE a (no serial PRIMARY KEY, t text); CREATE TABLE b (no serial PRIMARY KEY, a_no integer, t text);"
+    one = TWO_STAGES.format("a") + "  - {crm: t, erp: t}\n"
+    two = TWO_STAGES.format("b") + "  - {crm: a_id, erp: a_no, link: a}\n  - {crm: t, erp: t}\n"
+    with fresh(crm, erp, one, two) as pair:
+        pair.crm.execute("INSERT INTO a VALUES (1, 'draft'); INSERT INTO b VALUES (10, 1, 'draft')")
+        pair.settle()
+        pair.crm.execute("UPDATE b SET t = 'go'")
+        pair.settle()
+        assert pair.rows("erp", "SELECT * FROM b") == []
+        pair.crm.execute("UPDATE a SET t = 'go'")
+        pair.settle()
+        assert pair.rows("erp", "SELECT a.no = b.a_no, b.t FROM a, b") == [(True, "go")]
