@@ -35,7 +35,9 @@ def alarm() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def fresh(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
-    """`fresh(crm_schema, erp_schema, *links)`: a pair that is initialised and ready to run; its databases are dropped."""
+    """`fresh(crm_schema, erp_schema, *links)`: a pair that is initialised and ready to run; its databases are dropped.
+
+    One pair at a time on a server, for slots are the server's: not in a test beside a pair of its module's."""
     numbers = itertools.count()
 
     @contextmanager
