@@ -209,7 +209,7 @@ class Flow:
         """Captured changes, joined to what is parked for the same records, after values on their way back."""
         changes: Changes = {}
         back: Changes = {}
-        for _, link, row in self._injected[: self._batch_rows]:
+        for _, link, row in [] if self._parts else self._injected[: self._batch_rows]:
             back.setdefault(link, []).append(row)
         for link, rows in back.items():
             _join(changes.setdefault(link, []), rows, self.programs[link].feed.tracked)
@@ -224,8 +224,8 @@ class Flow:
         found = self._state.parked(sorted(wanted)) if wanted else []
         for parked in found:
             self._write.rejoin(changes, parked)
-        # Somebody may have discarded it meanwhile; and the notice of a TRUNCATE has nothing to try.
-        self._parking.retry &= {parked.id for parked in found if parked.payload}
+        # Somebody may have discarded it or its link meanwhile; and the notice of a TRUNCATE has nothing to try.
+        self._parking.retry &= {parked.id for parked in found if parked.payload and parked.link in self.programs}
         return changes
 
     def _unpark_carried(self, changes: Changes) -> None:

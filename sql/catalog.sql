@@ -21,8 +21,8 @@ SELECT w.nspname, w.relname, a.attname,
        t.oid::bigint, t.typcategory::text,
        COALESCE(e.oid >= 16384, false),
        a.attnotnull OR EXISTS (SELECT FROM pg_catalog.pg_type d WHERE d.oid = a.atttypid AND d.typnotnull),
-       -- '1 day' and '24:00:00' compare equal and are not the same interval.
-       t.oid NOT IN (1186, 1187) AND EXISTS (SELECT FROM pg_catalog.pg_opclass o
+       -- '1 day' and '24:00:00' compare equal and are not the same interval; nor are 'x' and 'X' in citext.
+       t.oid NOT IN (1186, 1187) AND t.typname <> 'citext' AND COALESCE(e.typname, '') <> 'citext' AND EXISTS (SELECT FROM pg_catalog.pg_opclass o
                WHERE o.opcdefault AND o.opcmethod = (SELECT oid FROM pg_catalog.pg_am WHERE amname = 'btree')
                  AND o.opcintype = CASE WHEN t.typcategory = 'A' THEN 2277 WHEN t.typtype = 'e' THEN 3500
                                         WHEN t.typtype = 'r' THEN 3831 WHEN t.typtype = 'm' THEN 4537

@@ -1,4 +1,4 @@
-"""Servers for the tests: every PostgreSQL found (18 from the wheel, the system's, Docker's when it answers), one each."""
+"""Servers for the tests: every PostgreSQL found (18 from the wheel, the system's), one each."""
 
 from __future__ import annotations
 

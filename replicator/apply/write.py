@@ -34,6 +34,7 @@ Staged = dict[str, tuple[int, bool]]
 FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
 SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
 UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
+WORTH_ANOTHER_TRY = (UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION)  # once the rest of the batch is written
 SWALLOWED = "{place}: a trigger of {table} swallows the record, or gives it another key than its column's default"
 AMBIGUOUS = "{place}: several records match by the link's `match` columns; nothing is paired by guessing"
 
@@ -79,10 +80,11 @@ class BatchWrite:
     def wake(self, outcome: Outcome) -> None:
         """Lets what waited for records that were made here go, until nothing wakes. It is written apart: a woken change
         that is refused must not take those with it that it waited for."""
-        orphans = [parked for parked in outcome.parked if parked.sqlstate == FOREIGN_KEY_VIOLATION]
-        if orphans:  # the parent may have come behind its child
-            outcome.parked = [parked for parked in outcome.parked if parked.sqlstate != FOREIGN_KEY_VIOLATION]
-            outcome.add(self.in_parts(self._restored(orphans)))
+        # A parent may have come behind its child; and rows that swap unique values may have been parted by the halving.
+        again = [parked for parked in outcome.parked if parked.sqlstate in WORTH_ANOTHER_TRY]
+        if again:
+            outcome.parked = [parked for parked in outcome.parked if parked.sqlstate not in WORTH_ANOTHER_TRY]
+            outcome.add(self.in_parts(self._restored(again)))
         made = outcome.pairs
         while changes := self._woken(outcome, made):
             more = self.in_parts(changes)

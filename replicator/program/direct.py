@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from replicator.mapping.expressions import to_sql
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.program import Program, Steps
@@ -126,7 +127,9 @@ def _delete(layout: Layout, stage: str) -> str:
     left = f" OR NOT {layout.inside}" if layout.inside else ""
     # A row that has taken the deleted one's key is another one.
     same = " AND ".join(f"n.{quote(fitted('n_' + k))} = s.{quote(fitted('o_' + k))}" for k in layout.source_side.key)
-    taken = f"NOT EXISTS (SELECT FROM {stage} n WHERE n.op <> 'D' AND n.seq <> s.seq AND {same})"
+    where = layout.source_side.where
+    inside = f" AND COALESCE(({to_sql(where, lambda c: 'n.' + quote(fitted('n_' + c)))}), false)" if where else ""
+    taken = f"NOT EXISTS (SELECT FROM {stage} n WHERE n.op <> 'D' AND n.seq <> s.seq AND {same}{inside})"
     return delete_statement(layout, f"{stage} s", f"{keys} AND (s.op = 'D'{left}) AND {taken}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.apply.conftest import Fresh
-from tests.apply.driving import bug, column, parked, transaction
+from tests.apply.driving import column, parked, transaction
 from tests.two_way.pair_of_nodes import Pair
 
 CRM = "CREATE TABLE {} (id integer PRIMARY KEY, a text, b text, c text, d text, e text);\n"
@@ -105,7 +105,6 @@ def test_a_bad_row_is_tried_again_when_somebody_asks(pair: Pair, kind: str) -> N
     assert pair.rows("erp", f"SELECT a FROM {kind} WHERE b IS NULL") == [("x",)]
 
 
-@bug("written in halves because of the bad row, the two that swap are parted and refused")
 @pytest.mark.parametrize("kind", KINDS)
 def test_unique_values_are_swapped_beside_a_bad_row(pair: Pair, kind: str) -> None:
     bad = f"INSERT INTO {kind} VALUES (50, 'secret', 'x', 'x', NULL, '1')"
