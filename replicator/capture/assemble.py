@@ -66,10 +66,6 @@ class Assembler:
         """Whether whole transactions are waiting."""
         return self._open is None and self._batch.transactions > 0
 
-    @property
-    def oldest_commit(self) -> int:
-        return self._batch.oldest_commit
-
     def take(self) -> Batch:
         """Hands over what was gathered. If a transaction is open, the batch is a part of it (not `complete`)."""
         batch, self._batch = self._batch, Batch()

@@ -77,7 +77,6 @@ class LinkChanges:
     rows: list[RowChange] = field(default_factory=list)
     index: dict[Key, RowChange] = field(default_factory=dict)
     left: set[Key] = field(default_factory=set)
-    partial: bool = False
 
     def insert(self, bound: BoundFeed, new: list[Value], stamp: int, lsn: int, order: int) -> None:
         values = [new[p] for p in bound.positions]
@@ -120,7 +119,6 @@ class LinkChanges:
             fields = feed.every_field
             if UNCHANGED in values:
                 fields &= ~bound.fields_of(sum(1 << i for i, v in enumerate(values) if v is UNCHANGED))
-                self.partial = True
             if old is not None:
                 key_was = tuple(old[p] for p in positions[: feed.keys])
                 # A key kept in TOAST comes with the old image only.

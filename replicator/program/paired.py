@@ -77,7 +77,6 @@ def compile_paired(layout: Layout) -> Program:
         forget_ledger=_forget_ledger(layout) if tracked else None,
         newest_entry=f"SELECT max(lsn)::text FROM {state(names.ledger(layout.link))}" if tracked else None,
         reread=_reread(layout) if tracked else None,
-        refers_to=frozenset(f.reference.link for f in layout.link.fields if f.reference and f.reference.link != layout.link.name),
     )
 
 

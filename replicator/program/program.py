@@ -6,7 +6,7 @@ need is None. Temporary tables are per session and carry the link's name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from replicator.capture.feed import Feed
 from replicator.model.link import Link
@@ -125,4 +125,3 @@ class Program:
     forget_ledger: str | None = None
     newest_entry: str | None = None
     reread: str | None = None
-    refers_to: frozenset[str] = field(default_factory=frozenset)

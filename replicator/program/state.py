@@ -44,7 +44,3 @@ def link_tables(link: Link, links: Mapping[str, Link], tables: Tables, node: str
             f" stamp bigint NOT NULL, lsn pg_lsn NOT NULL)"
         )
     return ddl
-
-
-def link_table_names(link: Link) -> list[str]:
-    return [names.crosswalk(link), names.tombstone(link), names.ledger(link)]
