@@ -28,6 +28,15 @@ CREATE TABLE IF NOT EXISTS replicator.checkpoint (
 );
 
 -- Conflicts: what clashed, both values, who won, by which rule of which line of which file.
+--   incoming, existing, base   values as the node that wrote this row has them: what came, what stood here, and what the
+--                  writer of `incoming` had before (NULL as well where that is not known)
+--   written        what stands here now, if it is neither of the two (a merge)
+--   incoming_lsn   where the incoming transaction committed, in its own node's WAL
+--   winner         a node; 'both' for a merge; NULL while it waits for a person
+--   status         settled: decided by a rule. open: waits for a person. resolved: a person decided. gone: the two sides
+--                  came to agree by themselves, or the record is no longer there.
+--   wanted         what a person asked for: a node whose value is to stand, or 'value' for `wanted_value`; carried out by
+--                  the daemon, which then sets status, settled and settled_by
 CREATE TABLE IF NOT EXISTS replicator.conflict (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at             timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -39,13 +48,25 @@ CREATE TABLE IF NOT EXISTS replicator.conflict (
     target_key     text,
     incoming       text,
     existing       text,
+    base           text,
+    written        text,
     incoming_stamp bigint,
     existing_stamp bigint,
-    winner         text NOT NULL,
+    incoming_lsn   pg_lsn,
+    winner         text,
     rule           text NOT NULL,
-    place          text NOT NULL
+    place          text NOT NULL,
+    status         text NOT NULL DEFAULT 'settled' CHECK (status IN ('settled', 'open', 'resolved', 'gone')),
+    wanted         text,
+    wanted_value   text,
+    wanted_by      text,
+    settled        timestamptz,
+    settled_by     text
 );
 CREATE INDEX IF NOT EXISTS conflict_at ON replicator.conflict (at);
+CREATE INDEX IF NOT EXISTS conflict_source ON replicator.conflict (link, source_key);
+CREATE INDEX IF NOT EXISTS conflict_target ON replicator.conflict (link, target_key);
+CREATE UNIQUE INDEX IF NOT EXISTS conflict_open ON replicator.conflict (flow, link, field, source_key) WHERE status = 'open';
 
 -- Changes set aside, with all it takes to apply them later. `waits_link` and `waits_key`:
 -- the record whose arrival will wake them; without these a person has to look.

@@ -81,17 +81,32 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who wins when both sides write a field.
+    """What becomes of a field that both sides write.
 
-    `latest`: the newer edit of that field. `owner`: the node named in `owner`; an edit elsewhere is put back.
+    `latest`  the newer edit of that field.
+    `owner`   the node named in `owner`; an edit elsewhere is put back.
+    `delta`   a counter: what each side adds is added on the other.
+    `merge`   two edits that did not know of each other become the value of the expression `merge`, which may read the
+              field's column on both nodes (`crm.score`, `erp.points`), both as values of the field.
+    `queue`   two such edits wait for a person; the rest of the record goes on.
     """
 
-    kind: Literal["latest", "owner"]
+    kind: Literal["latest", "owner", "delta", "merge", "queue"]
     owner: str | None
     mark: Mark
+    merge: Expression | None = None
 
     def __str__(self) -> str:
         return self.kind if self.owner is None else f"owner {self.owner}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Fields that win or lose together; `fields` are numbers into the link's fields. All have the same rule."""
+
+    name: str
+    fields: tuple[int, ...]
+    mark: Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +152,7 @@ class Link:
     """`sides` in the order of the file. `match`: node -> columns that identify a record both sides may have already.
     `create`: node -> condition over the other node's record under which a record may be created on `node`.
     `flows`: the directions that exist, as (source node, target node).
+    `update_wins`: whether an edit that meets a delete wins, so that the record is made again (else the delete wins).
     """
 
     name: str
@@ -149,6 +165,13 @@ class Link:
     fields: tuple[Field, ...]
     mark: Mark
     match_mark: Mark | None = None
+    groups: tuple[Group, ...] = ()
+    update_wins: bool = False
+
+    @property
+    def arbiter(self) -> str:
+        """The node on which edits that meet under `merge` and `queue` are decided: the one the file names first."""
+        return self.sides[0].node
 
     def side(self, node: str) -> Side:
         return self.sides[0] if self.sides[0].node == node else self.sides[1]
