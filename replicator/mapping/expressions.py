@@ -72,7 +72,12 @@ def to_sql(expression: Expression, column: Callable[[str], str]) -> str:
 
     Everything else is the user's own text, without its comments. The caller sets parentheses around it.
     """
-    return "".join(piece if isinstance(piece, str) else column(piece.column) for piece in _pieces(expression.text))
+    return to_sql_both(expression, lambda _, name: column(name))
+
+
+def to_sql_both(expression: Expression, column: Callable[[str, str], str]) -> str:
+    """As `to_sql` for an expression over columns of two nodes: each becomes `column(node, name)`."""
+    return "".join(p if isinstance(p, str) else column(p.node, p.column) for p in _pieces(expression.text))
 
 
 @lru_cache(maxsize=4096)
