@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from replicator.runtime.clocks import Distance
 from replicator.runtime.status import FlowStatus, Status, as_document, read_status, unreachable_error
 
 from .output import Output, as_object
@@ -23,9 +24,10 @@ def status(context: typer.Context, *, config: ConfigOption = None, as_json: Json
       replicator status --json | jq '.flows[] | {flow, behind_bytes, parked}'
     """
     session = open_session(context, config, as_json)
-    found = read_status(session.load(), session.environ)
+    loaded = session.load()
+    found = read_status(loaded, session.environ)
     output = session.output
-    _show(output, found)
+    _show(output, found, loaded.settings.clock_limit_ms)
     if found.unreachable:
         output.findings(found.unreachable)
         if not as_json:
@@ -38,7 +40,7 @@ def status(context: typer.Context, *, config: ConfigOption = None, as_json: Json
     return 1 if found.problems else 0
 
 
-def _show(output: Output, found: Status) -> None:
+def _show(output: Output, found: Status, limit: int) -> None:
     headers = ("flow", "position", "saved", "slot", "behind", "conflicts", "24 h", "parked")
     rows = [
         (
@@ -57,9 +59,19 @@ def _show(output: Output, found: Status) -> None:
     if found.pairs:
         output.line()
         output.table(("link", "pairs"), sorted(found.pairs.items()), right=(1,))
+    if found.clocks:
+        output.line()
+    for clocks in found.clocks:
+        output.line(f"clocks  {_clocks(clocks, limit)}")
     if found.problems:
         output.line()
         output.findings(found.problems)
+
+
+def _clocks(clocks: Distance, limit: int) -> str:
+    apart = f"{clocks.late}'s is ahead of {clocks.early}'s by {abs(clocks.ahead_ms):,.1f} ms"
+    text = f"{apart}, give or take {clocks.doubt_ms:,.1f} ms"
+    return f"{text}: more than the limit of {limit:,} ms, see `replicator check`" if clocks.beyond(limit) else text
 
 
 def _parked(flow: FlowStatus) -> str:

@@ -31,7 +31,7 @@ SELECT roname::text FROM pg_catalog.pg_replication_origin WHERE roname = ANY(%s)
 SELECT flow, lsn::text, slot, source_system, timeline, updated FROM replicator.checkpoint ORDER BY flow;
 
 -- name: settings
-SELECT current_setting('wal_level'), current_setting('track_commit_timestamp'),
+SELECT current_setting('wal_level'),
        current_setting('max_replication_slots')::int, (SELECT count(*)::int FROM pg_catalog.pg_replication_slots),
        current_setting('max_wal_senders')::int, (SELECT count(*)::int FROM pg_catalog.pg_stat_replication),
        current_setting('max_slot_wal_keep_size');

@@ -1,19 +1,18 @@
 """What `check` and `init` find out about servers: findings, each saying what to type.
 
 Promises: nothing is changed on any server; a node that cannot be reached is one finding and the others are
-still looked at. Codes here: K03x clocks, K04x the state of `init`, K063 how much `lint` has to say
-(K00x to K02x, settings and privileges, are in engines/postgres/check.py).
+still looked at. Codes here: K024 what is weaker without whole before images, K03x clocks, K04x the state of `init`,
+K063 how much `lint` has to say (other K00x to K02x, settings and privileges, are in engines/postgres/check.py).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 
-from replicator.engines.postgres.check import check_server, check_table, server_clock
+from replicator.engines.postgres.check import check_server, check_table
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import Action, flow_name, has_state, slot_name, verify_source
 from replicator.engines.postgres.status import Facts, checkpoints, facts, foreign_slots, published_tables
@@ -23,6 +22,8 @@ from replicator.model.config import Config
 from replicator.model.finding import Finding
 from replicator.model.link import Link
 from replicator.model.table import TableName
+from replicator.program.sql import table as quoted
+from replicator.runtime.clocks import Reading, distances, read_clocks
 from replicator.runtime.lint import Connections, as_finding, check_links, close_all, connect_all, errors_of
 from replicator.runtime.setup import init
 from replicator.runtime.wiring import (
@@ -33,8 +34,6 @@ from replicator.runtime.wiring import (
     node_pairs,
     read_catalog,
 )
-
-ROUND_TRIPS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +59,17 @@ def check(config: Config, environ: Mapping[str, str]) -> CheckReport:
         catalog = read_catalog(config.links, connections)
         servers = check_servers(config, connections, catalog)
         structure = check_links(config, connections, catalog)
-        offsets = _offsets(connections)
-        findings += [*servers, *_brief(structure), *_clock_findings(config, offsets)]
+        readings = read_clocks(connections)
+        findings += [*servers, *_brief(structure), *_clock_findings(config, readings)]
         if len(connections) == len(config.nodes) and not any(f.code == "L501" for f in structure):
             findings += _check_init(config, environ, connections)
         report = CheckReport(findings=findings)
-        first = next(iter(offsets.values()), (0.0, 0.0))[0]
+        first = next(iter(readings.values()), Reading(0.0, 0.0)).ahead_ms
         for node in config.nodes:
             if node.name in connections:
                 with translated(node.name):
                     found = facts(connections[node.name])
-                report.nodes.append(NodeFacts(node.name, True, found, offsets[node.name][0] - first))
+                report.nodes.append(NodeFacts(node.name, True, found, readings[node.name].ahead_ms - first))
             else:
                 report.nodes.append(NodeFacts(node.name, False))
         return report
@@ -107,6 +106,31 @@ def check_servers(config: Config, connections: Connections, catalog: Catalog) ->
                     uses = _uses(config.links, node, found.name)
                     publish = uses["read"] and found.name not in published
                     findings += check_table(connection, node, found, publish=publish, **uses)
+            if has_state(connection):
+                findings += _partial_images(config.links, node, catalog)
+    return findings
+
+
+def _partial_images(links: Sequence[Link], node: str, catalog: Catalog) -> list[Finding]:
+    """What is weaker for two-way links whose table does not tell what was there before an update."""
+    findings = []
+    for link in links:
+        if not link.two_way or node not in {side.node for side in link.sides}:
+            continue
+        found = catalog.get((node, link.side(node).table))
+        if found is None or found.replica_identity == "full":
+            continue
+        rules = {field.rule.kind for field in link.fields if len(field.writes) == 2}
+        message = (
+            f"without REPLICA IDENTITY FULL every update counts as an edit of all fields of link {link.name}: both sides still"
+            " end alike, but of two people who edit different fields at the same time only the later one's values stay"
+        )
+        if rules & {"merge", "queue"}:
+            message += "; with `rule: merge` and `rule: queue` every such edit is a clash"
+        if "delta" in rules:
+            message += "; `rule: delta` cannot tell what was added and does not work"
+        hint = f"ALTER TABLE {quoted(found.name)} REPLICA IDENTITY FULL"
+        findings.append(Finding(f"{node}: {found.name}", "K024", message, hint, "error" if "delta" in rules else "warning"))
     return findings
 
 
@@ -141,35 +165,17 @@ def _uses(links: Sequence[Link], node: str, name: TableName) -> dict[str, bool]:
 # -- clocks ------------------------------------------------------------------------------------------------------------
 
 
-def _offsets(connections: Connections) -> dict[str, tuple[float, float]]:
-    """Each node's clock minus ours, and how wrong that may be (half the quickest round trip), in milliseconds."""
-    found = {}
-    for node, connection in connections.items():
-        best = (0.0, float("inf"))
-        with translated(node):
-            for _ in range(ROUND_TRIPS):
-                sent = time.time()
-                clock = server_clock(connection)
-                received = time.time()
-                half = (received - sent) * 500
-                if half < best[1]:
-                    best = (clock / 1000 - (sent + received) * 500, half)
-        found[node] = best
-    return found
-
-
-def _clock_findings(config: Config, offsets: Mapping[str, tuple[float, float]]) -> list[Finding]:
+def _clock_findings(config: Config, readings: Mapping[str, Reading]) -> list[Finding]:
     findings = []
     limit = config.settings.clock_limit_ms
-    for one, other in node_pairs(config):
-        if one in offsets and other in offsets:
-            apart = offsets[other][0] - offsets[one][0]
-            doubt = offsets[other][1] + offsets[one][1]
-            if abs(apart) - doubt > limit:
-                late, early = (other, one) if apart > 0 else (one, other)
-                message = f"the clock of {late} is {abs(apart):,.0f} ms ahead of {early}'s; the limit is {limit:,} ms"
-                hint = "synchronise both (`timedatectl set-ntp true`), or raise `clock_limit_ms` under `settings:`"
-                findings.append(Finding(f"{one} and {other}", "K030", message, hint))
+    for found in distances(readings, node_pairs(config)):
+        if found.beyond(limit):
+            message = (
+                f"the clock of {found.late} is {abs(found.ahead_ms):,.0f} ms ahead of {found.early}'s; the limit is {limit:,} ms:"
+                f" of two edits made within that time, `rule: latest` may keep {found.late}'s though {found.early}'s was later"
+            )
+            hint = "synchronise both (`timedatectl set-ntp true`), or raise `clock_limit_ms` under `settings:`"
+            findings.append(Finding(f"{found.one} and {found.other}", "K030", message, hint))
     return findings
 
 

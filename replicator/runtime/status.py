@@ -26,6 +26,7 @@ from replicator.errors import ConfigurationError, NodeUnavailable, ReplicatorErr
 from replicator.model.config import Config
 from replicator.model.finding import Finding
 from replicator.program import names
+from replicator.runtime.clocks import Distance, distances, read_clocks
 from replicator.runtime.lint import close_all, connect_all
 from replicator.runtime.wiring import flows_of, links_between, node_pairs
 
@@ -56,13 +57,15 @@ class FlowStatus:
 
 @dataclass
 class Status:
-    """`pairs`: link -> pairs in its crosswalk, for links that keep one. `initialised`: every node that is reached."""
+    """`pairs`: link -> pairs in its crosswalk, for links that keep one. `initialised`: every node that is reached.
+    `clocks`: how far those of linked nodes are apart."""
 
     flows: list[FlowStatus] = field(default_factory=list)
     pairs: dict[str, int] = field(default_factory=dict)
     unreachable: list[Finding] = field(default_factory=list)
     problems: list[Finding] = field(default_factory=list)
     initialised: bool = True
+    clocks: list[Distance] = field(default_factory=list)
 
 
 def read_status(config: Config, environ: Mapping[str, str]) -> Status:
@@ -83,6 +86,7 @@ def read_status(config: Config, environ: Mapping[str, str]) -> Status:
                 one = FlowStatus(flow, source, target, feeding, slot_name(flow))
                 _read_flow(one, connections.get(source), prepared.get(target))
                 status.flows.append(one)
+        status.clocks = distances(read_clocks(connections), node_pairs(config))
         for link in config.links:
             known = next((side.node for side in link.sides if side.node in prepared), None)
             if known is not None:
@@ -120,6 +124,9 @@ def as_document(status: Status) -> dict[str, Any]:
             for f in status.flows
         ],
         "pairs": status.pairs,
+        "clocks": [
+            {"nodes": [c.one, c.other], "ahead_ms": round(c.ahead_ms, 3), "doubt_ms": round(c.doubt_ms, 3)} for c in status.clocks
+        ],
     }  # fmt: skip
 
 

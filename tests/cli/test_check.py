@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from replicator.demo.servers import Server
-from replicator.runtime import checks
+from replicator.runtime import clocks
 
 from .conftest import CRM, ERP, FAST, PASSWORD, Site
 
@@ -130,18 +130,37 @@ def test_missing_privileges(unprivileged: Site) -> None:
 
 
 def test_clocks_apart(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = checks.server_clock
+    real = clocks.server_clock
 
     def one_is_ahead(connection: psycopg.Connection) -> int:
         ahead = 5_000_000 if connection.info.dbname == "erp" else 0
         return real(connection) + ahead
 
-    monkeypatch.setattr(checks, "server_clock", one_is_ahead)
+    monkeypatch.setattr(clocks, "server_clock", one_is_ahead)
     result = site("check")
     assert result.code == 1
     line = result.one_line("crm and erp: K030")
     assert "the clock of erp is 5,0" in line or "the clock of erp is 4,9" in line
     assert "the limit is 1,000 ms" in line
+    assert "`rule: latest` may keep erp's though crm's was later" in line
+    assert "timedatectl" in line
+    status = site("status")
+    assert "ahead of crm's by 5,0" in status.one_line("clocks") or "ahead of crm's by 4,9" in status.one_line("clocks")
+    assert "more than the limit of 1,000 ms" in status.one_line("clocks")
+    assert site("status", "--json").document["clocks"][0]["ahead_ms"] == pytest.approx(5000, abs=100)
+
+
+def test_an_update_that_does_not_tell_what_was_before(ready: Site) -> None:
+    ready.db("crm").execute("ALTER TABLE crm.account REPLICA IDENTITY DEFAULT")
+    result = ready("check")
+    line = result.one_line("crm: crm.account: K024 warning")
+    assert "every update counts as an edit of all fields of link customer" in line
+    assert 'ALTER TABLE "crm"."account" REPLICA IDENTITY FULL' in line
+    assert not result.lines("erp: erp.customer: K024")
+
+
+def test_commit_timestamps_are_not_wanted(site: Site) -> None:
+    assert "track_commit_timestamp" not in site("check").out
 
 
 def test_after_init_something_is_gone(ready: Site) -> None:

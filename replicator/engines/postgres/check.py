@@ -24,7 +24,7 @@ def check_server(connection: psycopg.Connection, node: str, slots: Iterable[str]
         findings.append(Finding(node, "K001", f"PostgreSQL {version // 10000} is too old", "version 15 or later is needed"))
     row = connection.execute(_sql("settings")).fetchone()
     assert row is not None
-    wal_level, commit_times, max_slots, used_slots, max_senders, used_senders, keep = row
+    wal_level, max_slots, used_slots, max_senders, used_senders, keep = row
     if wal_level != "logical":
         findings.append(
             Finding(
@@ -52,17 +52,6 @@ def check_server(connection: psycopg.Connection, node: str, slots: Iterable[str]
                 "K004",
                 f"{missing} WAL senders are needed and {max_senders - used_senders} of {max_senders} are free",
                 f"ALTER SYSTEM SET max_wal_senders = {used_senders + missing + 2}; then restart the server",
-            )
-        )
-    if commit_times != "on":
-        findings.append(
-            Finding(
-                node,
-                "K005",
-                "track_commit_timestamp is off: conflicts are still decided by commit times in the WAL,"
-                " but `explain` cannot tell when a row was last written",
-                "ALTER SYSTEM SET track_commit_timestamp = on; then restart the server",
-                "note",
             )
         )
     if keep == "-1":
