@@ -97,6 +97,11 @@ _TABLE = (
          "The same column stands twice in a key, a match or the assignments of a delete."),
     Code("L115", "error", "value is not one of those allowed",
          "Only the values listed in the message have a meaning here."),
+    Code("L116", "warning", "an edit cannot quite undo that delete",
+         "`update_deleted: update` makes a record again whose delete met an edit. Where `create` forbids records, none "
+         "can be made again. Where `delete` keeps the other side's record (`ignore`, `set ...`), its users see no "
+         "delete: their edit at that moment brings the record back and one a little later does not, and columns that "
+         "the delete has set may stay so."),
     # -- fields --------------------------------------------------------------------------------------------------------
     Code("L201", "error", "field has no column",
          "A field names a column on one or both nodes of the link: `{crm: name, erp: customer_name}`."),
@@ -126,6 +131,23 @@ _TABLE = (
     Code("L210", "warning", "setting has no effect",
          "What is set can never come into play as the field stands, so the reader of the file is misled. Remove it, "
          "or let the field be written where it matters."),
+    Code("L211", "error", "rule needs edits on both nodes",
+         "`delta`, `merge` and `queue` say what becomes of two edits of one field. The field must have a column on both "
+         "nodes and be written on both: a two-way link, and no `to`."),
+    Code("L212", "error", "rule needs a plain copy",
+         "A counter is added to, and a merge computed, with the values of both nodes. They must mean the same on both, "
+         "so the field can have no `values`, `lookup`, `link` or `convert`."),
+    Code("L213", "error", "key or match under delta or merge",
+         "A key and a match column say which record it is. Added up or merged, they would say another one."),
+    Code("L214", "error", "group names a field that is not there",
+         "`groups` lists fields by their names: `name` where it is given, else the column that the field names first."),
+    Code("L215", "error", "group is too small",
+         "A group is two or more fields that win or lose together; one field alone does so anyway."),
+    Code("L216", "error", "field is grouped twice",
+         "A field can win or lose with one group only."),
+    Code("L217", "error", "fields of a group do not go together",
+         "One edit decides for the whole group, so all its fields have the same rule, `latest` or an owner, and are "
+         "written on the same nodes."),
     # -- expressions ---------------------------------------------------------------------------------------------------
     Code("L301", "error", "SQL expression cannot be read",
          "The text is not an SQL expression in PostgreSQL's syntax; the place given is where reading stopped."),
@@ -168,6 +190,12 @@ _TABLE = (
          "`node.*` and names of three parts are not read; write `node.column`."),
     Code("L316", "error", "expression is empty",
          "An SQL expression was expected. Write `null` for NULL, `''` for the empty text, or remove the key."),
+    Code("L317", "error", "merge reads another column",
+         "A merge makes one value of the field's two and sees nothing else: another column may have been edited, or "
+         "not, by the time the two values meet."),
+    Code("L318", "error", "merge does not read both columns",
+         "A merge that reads one column, or none, drops the other side's edit without looking at it. That is what an "
+         "owner does: `rule:` with that node's name."),
     # -- links among each other ----------------------------------------------------------------------------------------
     Code("L401", "error", "link name is used twice",
          "Two files declare a link of this name; the crosswalk of a link is kept under its name. Only the first was "
@@ -220,6 +248,18 @@ _TABLE = (
     Code("L511", "warning", "NULL may meet NOT NULL",
          "The source may be NULL and the target may not; such records are parked. Use `convert` with coalesce(), or "
          "make the source NOT NULL."),
+    Code("L512", "error", "counter is not an exact number",
+         "`delta` adds and subtracts, so both columns must be whole or decimal numbers. Binary fractions (`real`, "
+         "`double precision`) are none: their sums depend on the order, so the two sides would end unlike."),
+    Code("L513", "warning", "counter is rounded on the way",
+         "One column keeps more decimals than the other. What is added on one side is rounded on the other each time, "
+         "and the sums drift apart. Give both columns the same number of decimals."),
+    Code("L514", "note", "NULL counts as 0",
+         "A counter that may be NULL is added to as if it were 0: from NULL to 5 adds 5 on the other side, from 5 to "
+         "NULL takes 5 away. Make the column NOT NULL DEFAULT 0 to say so in the table."),
+    Code("L515", "warning", "sum or merge may be taken",
+         "The column is part of a unique constraint. A value that nobody entered, made by adding or merging, may be "
+         "one that another record has; the change is then parked."),
     # -- replicator.yaml -----------------------------------------------------------------------------------------------
     Code("C001", "error", "DSN is written out",
          "A DSN holds a password and does not belong into a file. Put it into an environment variable and name "

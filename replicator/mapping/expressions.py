@@ -1,6 +1,7 @@
 """SQL expressions in links: read, checked to be pure, and rendered for a statement.
 
-An expression is one value computed from one record, whose columns are written `node.column`.
+An expression is one value computed from one record (for a merge: from a field's two columns), whose columns are
+written `node.column`.
 Promises: nothing outside the allow-lists of `sql_words` passes, no text raises anything but
 findings, every finding stands at the line and column of the word at fault, and rendering keeps the
 user's own words: only the column references are replaced, so no translation can change a meaning.
@@ -9,7 +10,7 @@ user's own words: only the column references are replaced, so no translation can
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,7 +20,7 @@ from sqlglot.errors import ParseError, SqlglotError
 
 from replicator.mapping import sql_rules, sql_tree
 from replicator.mapping.findings import Findings, near, show
-from replicator.mapping.sql_tokens import ColumnReference, NotRead, Word, masked, references, spaced, words
+from replicator.mapping.sql_tokens import ColumnReference, NotRead, Word, fold, masked, references, spaced, words
 from replicator.mapping.yaml_nodes import ScalarNode
 from replicator.model.finding import Mark
 from replicator.model.link import Expression
@@ -55,8 +56,48 @@ class Reading:
     reads: str
     clock: bool = False
 
+    @property
+    def example(self) -> str:
+        return f"{self.reads}.column"
 
-def parse_expression(source: ScalarNode | Passage, reading: Reading, found: Findings) -> Expression | None:
+    def objection(self, column: ColumnReference) -> tuple[str, str] | None:
+        """Code and end of the message, if this column of the link cannot be read."""
+        if column.node == self.reads:
+            return None
+        return "L310", f"cannot be read here: the expression sees the record of {self.reads}"
+
+
+@dataclass(frozen=True, slots=True)
+class BothColumns:
+    """What a merge may see, and must: a field's two columns, one of each of a link's `nodes`."""
+
+    nodes: Collection[str]
+    columns: Mapping[str, str]  # node -> column
+    clock: bool = False
+
+    @property
+    def example(self) -> str:
+        return " and ".join(self._written(node) for node in self.columns)
+
+    def _written(self, node: str) -> str:
+        column = self.columns[node]
+        return f"{node}.{column}" if fold(column) == column and column.isidentifier() else f'{node}."{column}"'
+
+    def objection(self, column: ColumnReference) -> tuple[str, str] | None:
+        if self.columns[column.node] == column.column:
+            return None
+        return "L317", "cannot be read here: a merge sees the two values of its own field"
+
+    def left_out(self, found: Collection[ColumnReference]) -> str:
+        """The columns that are not among those found, if any."""
+        read = {(column.node, column.column) for column in found}
+        return " nor ".join(self._written(node) for node, column in self.columns.items() if (node, column) not in read)
+
+
+Reads = Reading | BothColumns
+
+
+def parse_expression(source: ScalarNode | Passage, reading: Reads, found: Findings) -> Expression | None:
     """The expression a text holds, or None and findings. A finding that only warns does not keep it back."""
     whole = Passage.of(source) if isinstance(source, ScalarNode) else source
     passage = whole.part(0, len(whole.text))
@@ -143,7 +184,7 @@ def _assigned(part: list[Word]) -> tuple[str | None, int, int]:
 class _Check:
     """One expression on its way through the checks."""
 
-    def __init__(self, passage: Passage, reading: Reading, found: Findings) -> None:
+    def __init__(self, passage: Passage, reading: Reads, found: Findings) -> None:
         self.passage, self.reading, self.found = passage, reading, found
 
     def add(self, code: str, place: int, message: str, hint: str) -> None:
@@ -184,8 +225,17 @@ class _Check:
             sql_rules.clock(all_words, refs, self.add)
         if self.found.errors != before:
             return None
+        if isinstance(self.reading, BothColumns):
+            return self.over_both(self.reading, columns)
         reads = frozenset(c.column for c in columns)
         return Expression(self.passage.text, self.passage.at(0), columns[0].node if columns else None, reads)
+
+    def over_both(self, reading: BothColumns, columns: list[ColumnReference]) -> Expression | None:
+        if left_out := reading.left_out(columns):
+            message = f"the merge does not read {left_out}, so an edit there would never count"
+            self.add("L318", 0, message, f"read {reading.example}; where one side always wins, let that node own the field")
+            return None
+        return Expression(self.passage.text, self.passage.at(0), None, frozenset())
 
     def tree(self, all_words: list[Word], columns: list[ColumnReference]) -> exp.Expr | None:
         try:
@@ -227,8 +277,7 @@ class _Check:
     def node(self, column: ColumnReference) -> None:
         written = show(self.passage.text[column.start : column.end])
         if column.node not in self.reading.nodes:
-            hint = near(column.node, self.reading.nodes) or f"write {self.reading.reads}.{column.column}"
+            hint = near(column.node, self.reading.nodes) or f"write {self.reading.example}"
             self.add("L309", column.start, f"{written}: {show(column.node)} is not a node of this link", hint)
-        elif column.node != self.reading.reads:
-            message = f"{written} cannot be read here: the expression sees the record of {self.reading.reads}"
-            self.add("L310", column.start, message, f"write {self.reading.reads}.column")
+        elif wrong := self.reading.objection(column):
+            self.add(wrong[0], column.start, f"{written} {wrong[1]}", f"write {self.reading.example}")

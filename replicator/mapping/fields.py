@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from replicator.mapping import shape
 from replicator.mapping.field_values import read_lookup, read_reference, read_values
 from replicator.mapping.findings import show
-from replicator.mapping.sides import Scope, read_rule
+from replicator.mapping.rules import read_field_rule
+from replicator.mapping.sides import Scope
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YamlNode
 from replicator.model.finding import Mark
 from replicator.model.link import Expression, Field, Lookup, Reference, Rule, ValueMap
@@ -78,7 +79,7 @@ def _read_parts(node: MappingNode, scope: Scope, link_rule: Rule) -> _Parts | No
         return None
     known = {side: name or "" for side, name in columns.items()}
     writes = _writes(node, known, scope)
-    rule = _rule(node, writes, scope, link_rule)
+    rule = read_field_rule(node, known, writes, scope, link_rule)
     if _sources_fit(node, known, scope):
         read = _two_sided if len(known) == 2 else _one_sided
         parts = read(node, known, writes, rule, scope)
@@ -129,14 +130,6 @@ def _writes(node: MappingNode, columns: dict[str, str], scope: Scope) -> frozens
         hint = f"remove the field, or let `flow` reach {side}"
         scope.found.add("L111", node.key(side).mark, f"the link never writes on {side}", hint)
     return reachable
-
-
-def _rule(node: MappingNode, writes: frozenset[str], scope: Scope, link_rule: Rule) -> Rule:
-    rule = read_rule(node.get("rule"), scope, link_rule)
-    if "rule" in node and rule.owner is not None and writes == {rule.owner}:
-        message = f"{rule.owner} owns the field, but the field is written there only, so nothing ever comes from it"
-        scope.found.add("L210", rule.mark, message, "remove the rule, or write the field on both nodes")
-    return rule
 
 
 def _two_sided(node: MappingNode, columns: dict[str, str], writes: frozenset[str], rule: Rule, scope: Scope) -> _Parts | None:

@@ -15,6 +15,7 @@ from replicator.mapping import shape
 from replicator.mapping.across import check_between
 from replicator.mapping.fields import FIELD_KEYS, read_fields
 from replicator.mapping.findings import Findings, show
+from replicator.mapping.rules import RULE_WORDS, check_keys_and_match, read_groups, read_link_rule, read_update_wins
 from replicator.mapping.sides import (
     LINK_KEYS,
     Scope,
@@ -22,16 +23,15 @@ from replicator.mapping.sides import (
     read_delete,
     read_flows,
     read_match,
-    read_rule,
     read_side,
     side_names,
 )
-from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, parse_yaml, read_yaml
+from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, SequenceNode, parse_yaml, read_yaml
 from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link, Rule
 
 # Words that a link file gives a meaning of its own, which therefore cannot be a node's name.
-WORDS = LINK_KEYS | FIELD_KEYS | {"missing", "latest", "never", "delete", "ignore", "map", "default", "back_default"}
+WORDS = LINK_KEYS | FIELD_KEYS | RULE_WORDS | {"missing", "never", "ignore", "map", "default", "back_default"}
 TEST_SUFFIX = "_test.yaml"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -116,13 +116,18 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     match, match_mark = read_match(root, scope)
     create = read_create(root, scope)
     delete = read_delete(root, scope, mark)
-    rule = read_rule(root.get("rule"), scope, Rule("latest", None, mark))
+    never = [node for node, condition in create.items() if condition.text == "false"]
+    update_wins = read_update_wins(root, delete, never, scope)
+    rule = read_link_rule(root.get("rule"), scope, Rule("latest", None, mark))
     fields = read_fields(fields_node, scope, rule) if fields_node else ()
+    complete = isinstance(fields_node, SequenceNode) and len(fields_node.items) == len(fields)
+    groups = read_groups(root.get("groups"), fields, complete, scope)
     if name is None or sides[0] is None or sides[1] is None:
         return None
+    check_keys_and_match(fields, (sides[0], sides[1]), match, found)
     return Link(
         name=name, sides=(sides[0], sides[1]), flows=scope.flows, match=match, create=create, delete=delete,
-        rule=rule, fields=fields, mark=mark, match_mark=match_mark,
+        rule=rule, fields=fields, mark=mark, match_mark=match_mark, groups=groups, update_wins=update_wins,
     )  # fmt: skip
 
 

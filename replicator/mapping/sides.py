@@ -11,9 +11,9 @@ from replicator.mapping.expressions import Reading, parse_assignments, parse_exp
 from replicator.mapping.findings import Findings, near, show
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, YamlNode
 from replicator.model.finding import Mark
-from replicator.model.link import DeleteRule, Expression, Rule, Side
+from replicator.model.link import DeleteRule, Expression, Side
 
-LINK_KEYS = frozenset(("link", "flow", "match", "create", "delete", "rule", "fields"))
+LINK_KEYS = frozenset(("link", "flow", "match", "create", "delete", "update_deleted", "rule", "groups", "fields"))
 _SIDE_KEYS = frozenset(("table", "key", "where"))
 _FLOW = re.compile(r"([a-z][a-z0-9_]*)\s*(->|<->)\s*([a-z][a-z0-9_]*)")
 _SET = re.compile(r"\s*set\b", re.IGNORECASE)
@@ -180,12 +180,3 @@ def _delete_rule(node: str, action: YamlNode, scope: Scope) -> DeleteRule | None
             scope.found.add("L114", mark, f"delete at {node} sets {show(column)} twice", "remove one")
         columns.add(column)
     return DeleteRule(node, "set", tuple((c, e) for c, _, e in assigned), action.mark) if assigned else None
-
-
-def read_rule(node: YamlNode | None, scope: Scope, default: Rule) -> Rule:
-    if node is None:
-        return default
-    text = shape.one_of(node, "rule", ("latest", *scope.nodes), scope.found)
-    if text is None:
-        return default
-    return Rule("latest", None, node.mark) if text == "latest" else Rule("owner", text, node.mark)

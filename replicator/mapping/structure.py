@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from replicator.mapping.codes import finding
 from replicator.mapping.findings import Findings, near
-from replicator.mapping.types import loss, mismatch
+from replicator.mapping.types import decimals, is_exact, loss, mismatch
 from replicator.model.finding import Finding, Mark
 from replicator.model.link import Expression, Field, Link, Missing
 from replicator.model.table import Column, Table, TableName
 
 Tables = Mapping[tuple[str, TableName], Table | None]
+COMPUTED = ("delta", "merge")  # rules that make a value of two, and therefore allow no `convert`
 
 
 def check_structure(links: Sequence[Link], tables: Tables) -> list[Finding]:
@@ -207,7 +208,12 @@ def unlike_copies(checked: Checked) -> Iterator[Finding]:
 def _copy_finding(code: str, checked: Checked, copy: Copy, what: str) -> Finding:
     place = checked.place(copy.target, copy.column.name)
     message = f"{copy.source.name} {copy.source.type} goes into {place} {copy.column.type}: {what}"
-    return finding(code, copy.field.mark, message, "say with `convert` what is meant, or change the column")
+    hint = (
+        "change one of the columns"
+        if copy.field.rule.kind in COMPUTED
+        else "say with `convert` what is meant, or change the column"
+    )
+    return finding(code, copy.field.mark, message, hint)
 
 
 def lookups_not_unique(checked: Checked) -> Iterator[Finding]:
@@ -236,7 +242,9 @@ def null_into_not_null(checked: Checked) -> Iterator[Finding]:
             column = checked.column(target, field.columns[target])
             if column and column.not_null and (why := _may_be_null(checked, field, target)):
                 message = f"{checked.place(target, column.name)} is NOT NULL, but {why}"
-                yield finding("L511", field.mark, message, "use `convert` with coalesce(), or make the source NOT NULL")
+                computed = field.rule.kind in COMPUTED
+                hint = "make the source NOT NULL" if computed else "use `convert` with coalesce(), or make the source NOT NULL"
+                yield finding("L511", field.mark, message, hint)
 
 
 def _may_be_null(checked: Checked, field: Field, target: str) -> str:
@@ -252,6 +260,47 @@ def _may_be_null(checked: Checked, field: Field, target: str) -> str:
     return f"{checked.place(source.node, name)} may be NULL" if column and not column.not_null and not asked else ""
 
 
+def counters_not_exact(checked: Checked) -> Iterator[Finding]:
+    for field, columns in _counters(checked):
+        for node, column in columns.items():
+            if not is_exact(column):
+                message = f"{checked.place(node, column.name)} is {column.type}, which cannot be counted up exactly"
+                yield finding("L512", field.rule.mark, message, "use integer, bigint or numeric on both sides, or another rule")
+
+
+def counters_rounded(checked: Checked) -> Iterator[Finding]:
+    for field, columns in _counters(checked):
+        if len(columns) == 2 and all(map(is_exact, columns.values())):
+            (one, a), (other, b) = columns.items()
+            if decimals(a) != decimals(b):
+                message = f"{one}.{a.name} is {a.type} and {other}.{b.name} {b.type}: what one adds is rounded on the other"
+                yield finding("L513", field.rule.mark, message, "give both columns the same number of decimals")
+
+
+def counters_null(checked: Checked) -> Iterator[Finding]:
+    for field, columns in _counters(checked):
+        places = [checked.place(node, column.name) for node, column in columns.items() if not column.not_null]
+        if places and all(map(is_exact, columns.values())):
+            message = f"{' and '.join(places)} may be NULL, which counts as 0"
+            yield finding("L514", field.rule.mark, message, "make it NOT NULL DEFAULT 0, if 0 is what NULL means")
+
+
+def _counters(checked: Checked) -> Iterator[tuple[Field, dict[str, Column]]]:
+    for field in checked.link.fields:
+        if field.rule.kind == "delta":
+            found = {node: checked.column(node, name) for node, name in field.columns.items()}
+            yield field, {node: column for node, column in found.items() if column}
+
+
+def computed_values_unique(checked: Checked) -> Iterator[Finding]:
+    for field in checked.link.fields:
+        for node, name in field.columns.items() if field.rule.kind in COMPUTED else ():
+            table = checked.table(node)
+            if table and any(name in key for key in (table.primary_key, *table.unique_keys)):
+                message = f"{checked.place(node, name)} is unique; {field.rule.kind} may make a value that another record has"
+                yield finding("L515", field.rule.mark, message, "use latest, queue or an owner, or live with parked records")
+
+
 RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
     missing_tables,
     missing_columns,
@@ -263,4 +312,8 @@ RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
     lookups_not_unique,
     matches_not_unique,
     null_into_not_null,
+    counters_not_exact,
+    counters_rounded,
+    counters_null,
+    computed_values_unique,
 )

@@ -71,6 +71,19 @@ def _split(written: str) -> tuple[str, tuple[int, ...]]:
     return _ALIASES.get(name, name), tuple(int(p) for p in (parts[2], parts[3]) if p is not None)
 
 
+def is_exact(column: Column) -> bool:
+    """Whether sums of the column's values do not depend on the order of adding."""
+    name = _Type.of(column).name
+    return name in _INTEGERS or name == "numeric"
+
+
+def decimals(column: Column) -> int | None:
+    """How many decimals a whole or decimal number keeps; None for all."""
+    kind = _Type.of(column)
+    room = (0, 0) if kind.name in _INTEGERS else kind.digits
+    return None if room is None else room[1]
+
+
 def loss(source: Column, target: Column) -> str | None:
     """What a copy may lose or have refused for its size, or None."""
     a, b = _Type.of(source), _Type.of(target)

@@ -176,14 +176,15 @@ def test_a_damaged_file_gives_findings(edits: list[tuple[int, int, str]]) -> Non
     assert all(isinstance(f.where, Mark) and 1 <= f.where.line <= lines for f in findings)
 
 
-LEAVES = st.sampled_from(["", "a", "crm.x", "null", "never", "latest", "erp", "set a = b", "a -> b", "12", "x.y.z"])
-PARTS = st.sampled_from(["crm", "erp", "table", "key", "x"])
+LEAVES = st.sampled_from(["", "a", "crm.x", "null", "never", "latest", "erp", "set a = b", "a -> b", "12", "x.y.z",
+                         "delta", "queue", "update", "greatest(crm.x, erp.x)"])  # fmt: skip
+PARTS = st.sampled_from(["crm", "erp", "table", "key", "x", "merge"])
 SHAPES = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(PARTS, inner),
     max_leaves=4,
 )
-KEYS = ["link", "crm", "erp", "flow", "match", "create", "delete", "rule", "fields"]
+KEYS = ["link", "crm", "erp", "flow", "match", "create", "delete", "rule", "fields", "groups", "update_deleted"]
 FIELD_KEYS = ["crm", "erp", "to", "rule", "values", "lookup", "link", "missing"]
 FIELD_KEYS += ["convert", "from", "value", "initial", "name"]
 
