@@ -3,11 +3,11 @@
 A `Flow` leads from a source to a target. Its `step` does, in this order:
 
     read        whole transactions from the source's stream, one net change per row (capture/)
-    gather      plus values on their way back, and parked changes that may go now
+    gather      plus what the source answered itself by then, and parked changes that may go now
     enrich      plus what the links read on the source beside the row
     heal        edits that were read late are put right on their own node
     write       in ONE transaction on the target, link by link, parents first:
-                    stage, project, hold, adopt, contest, put back, insert, pair, update;
+                    stage, project, adopt, hold, contest, weigh, insert, pair, put back, update;
                 then deletes, children first; then the ledger, and what must return
     advance     the checkpoint, in the same transaction; commit
     mirror      new and dead pairs become known on the source
@@ -26,19 +26,21 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from replicator.apply.answers import Answers
 from replicator.apply.lines import heal_lines
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
 from replicator.apply.write import FEW_ROWS, BatchWrite, Changes, Staged
-from replicator.capture.batch import DELETE, Batch, RowChange
+from replicator.capture.batch import DELETE, UPDATE, Batch, Key, RowChange
 from replicator.capture.clock import Clock
 from replicator.capture.edits import Edits, edits_of
+from replicator.capture.messages import Value
 from replicator.capture.payload import from_json, key_texts, to_json
 from replicator.errors import NodeUnavailable, WriteFailed
 from replicator.model import stamp
 from replicator.model.position import number as position_number
 from replicator.model.position import text as position_text
-from replicator.ports.state import FlowState, Parked
+from replicator.ports.state import FlowState, Parked, Wanted
 from replicator.ports.stream import Stream
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
@@ -94,7 +96,7 @@ class Flow:
         self.programs = {program.link.name: program for program in programs}
         self.stream = stream
         self.totals = Totals()
-        self.edits: dict[str, Edits] = {name: Edits() for name, p in self.programs.items() if p.heal is not None}
+        self.edits: dict[str, Edits] = {name: Edits() for name, p in self.programs.items() if p.edits_load is not None}
         self.drained = 0  # everything of the source up to here is written on the target
         self.last_write = 0  # position on the *target* of our last write there that the ledger remembers
         self._source_number, self._target_number = nodes
@@ -104,7 +106,8 @@ class Flow:
         self.clock = clock
         self._batch_rows = batch_rows
         self._parking = Parking()
-        self._injected: list[tuple[int, str, RowChange]] = []
+        self._answers = Answers()
+        self._asked: list[tuple[str, RowChange]] = []  # records of which a person has decided something
         self._saved = 0
         self._saved_at = 0.0
         self._uncertain = 0  # end on the source of the last commit since we asked what is on the disk
@@ -115,7 +118,6 @@ class Flow:
         self._carried = Outcome()  # of the parts before, while a transaction larger than a batch is being written
         self._carried_rows = 0
         self.open = False
-        self._returned_upto = 0
         self._back: Flow | None = None
 
     # -- start ---------------------------------------------------------------------------------------------------
@@ -124,8 +126,9 @@ class Flow:
         """Sets up the sessions and takes memory from the state tables. `back`: the flow of the other direction."""
         self._back = back
         edits = back.edits if back else {}
+        programs = back.programs if back else {}
         self._write = BatchWrite(
-            self.programs, self._writer, self._source, self._state, self._parking, edits, self._target_number
+            self.programs, self._writer, self._source, self._state, self._parking, edits, self._target_number, programs
         )
         for session in (self._writer, self._source):
             session.begin()
@@ -140,7 +143,7 @@ class Flow:
         saved = self._state.checkpoint()
         self.drained = saved.lsn
         self._saved = saved.lsn
-        self._returned_upto = saved.returned
+        self._answers.upto = saved.returned
         self.clock.last = saved.stamp
         self._parking.load(self._state.parked_keys())
 
@@ -149,7 +152,8 @@ class Flow:
         back = self._back
         if back is None:
             return
-        newest = [self._writer.query(p.newest_entry)[0][0] for p in self.programs.values() if p.newest_entry]
+        unread = (position_text(back.drained),)
+        newest = [self._writer.query(p.newest_entry, unread)[0][0] for p in self.programs.values() if p.newest_entry]
         self.last_write = max((position_number(at) for at in newest if at), default=0)
         for at, greatest in self._state.clock_steps(back.drained):
             back.clock.received(at, greatest)
@@ -159,15 +163,15 @@ class Flow:
                 rows = self._writer.query(program.mirror.recover, (mirrored, mirrored))
                 self._mirror({link: [(keys, seq, *rest) for keys, seq, *rest in rows]})
             if program.edits_recover is not None:
-                found = self._writer.query(program.edits_recover, (position_text(back.drained),))
+                found = self._writer.query(program.edits_recover, unread)
                 for keys, fields, made, at in sorted(found, key=lambda r: position_number(r[3])):
                     if stamp.node_of(made) == self._source_number:
                         edits = self.edits[link]
                         edits.flying = [(tuple(k.encode() for k in keys), int(fields[::-1], 2), made)]
                         edits.landed(position_number(at))
-        for number, link, payload in self._state.outbox(back.name, back._returned_upto):
+        for number, link, payload in self._state.outbox(back.name, back._answers.upto):
             if link in back.programs:
-                back._injected.append((number, link, from_json(payload, back.programs[link].feed.columns)))
+                back._answers.waiting.append((number, link, from_json(payload, back.programs[link].feed.columns)))
 
     # -- the steps -----------------------------------------------------------------------------------------------
 
@@ -176,10 +180,10 @@ class Flow:
         later: nothing is lost then, and the other direction may go on."""
         batch = self._pending or self.stream.read(self._batch_rows)
         if batch is None:
-            if not self._injected and not self._parking.retry:
+            batch = Batch()
+            if not self._something_else():
                 self._idle()
                 return None
-            batch = Batch()
         self._pending = batch
         started = time.monotonic()
         changes = self._gather(batch)
@@ -205,19 +209,23 @@ class Flow:
             self.totals.behind_ms = (clock - batch.commit_time) / 1000
         return Step(self.name, batch, outcome, time.monotonic() - started, clock)
 
+    def _something_else(self) -> bool:
+        """Whether there is something to do although the stream has nothing."""
+        if self._answers.waiting and not self._answers.due(self.stream.position, 1):
+            self.stream.ask()  # so that it says soon that it has come so far
+        return bool(self._answers.due(self.stream.position, 1) or self._parking.retry or self._asked)
+
     def _gather(self, batch: Batch) -> Changes:
-        """Captured changes, joined to what is parked for the same records, after values on their way back."""
-        changes: Changes = {}
-        back: Changes = {}
-        for _, link, row in [] if self._parts else self._injected[: self._batch_rows]:
-            back.setdefault(link, []).append(row)
-        for link, rows in back.items():
-            _join(changes.setdefault(link, []), rows, self.programs[link].feed.tracked)
-        for link, captured in batch.links.items():
-            if link in changes:
-                _join(changes[link], captured.rows, captured.feed.tracked)
-            else:
-                changes[link] = list(captured.rows)
+        """Captured changes, with what this node has answered by then, joined to what is parked for the same records."""
+        changes: Changes = {link: list(captured.rows) for link, captured in batch.links.items()}
+        settled = self._answers.counted_since()
+        for link, rows in changes.items() if settled else ():
+            for row in rows:
+                since = settled.get((link, row.key), 0)
+                row.deltas = [delta for delta in row.deltas if delta[0] > since]
+        whole = batch.complete and not self._parts
+        reached = (batch.end or self.stream.position) if whole else 0
+        self._meet(changes, self._answers.due(reached, self._batch_rows) + (self._asked if whole else []))
         if self._carried.parked:
             self._unpark_carried(changes)
         wanted = self._parking.retry | self._parking.behind(changes)
@@ -227,6 +235,20 @@ class Flow:
         # Somebody may have discarded it or its link meanwhile; and the notice of a TRUNCATE has nothing to try.
         self._parking.retry &= {parked.id for parked in found if parked.payload and parked.link in self.programs}
         return changes
+
+    def _meet(self, changes: Changes, answers: Sequence[tuple[str, RowChange]]) -> None:
+        """Takes answers in: each as one with the change of the same record, if there is one."""
+        places: dict[str, dict[Key, RowChange]] = {}
+        for link, answer in answers:
+            rows = changes.setdefault(link, [])
+            if link not in places:
+                places[link] = {row.key: row for row in rows}
+            row = places[link].get(answer.key)
+            if row is None:
+                places[link][answer.key] = answer
+                rows.append(answer)
+            elif row.op != DELETE:
+                row.met_by(answer, self.programs[link].feed)
 
     def _unpark_carried(self, changes: Changes) -> None:
         """Parked in an earlier part of this transaction and changed again in this one: one change."""
@@ -259,7 +281,8 @@ class Flow:
                 heal = self.programs[name].heal
                 if rows and heal is not None:
                     self._source.load(heal.load, heal_lines(rows, heal.columns, len(self.programs[name].link.fields)))
-                    healed += self._source.execute(heal.merge, prepared=len(rows) < FEW_ROWS)
+                    oldest = position_text(min(touch.lsn for row in rows for touch in row.touches))
+                    healed += self._source.execute(heal.merge, (oldest,), prepared=len(rows) < FEW_ROWS)
                     self._source.execute(heal.clear)
             if healed and self._back is not None:
                 # What was healed may itself lie over an edit that is still unread: that one has to be looked at too.
@@ -306,10 +329,8 @@ class Flow:
             self._state.unpark(outcome.unparked)
         ids = self._state.park(outcome.parked) if outcome.parked else []
         outcome.parked = [replace(parked, id=number) for parked, number in zip(outcome.parked, ids, strict=True)]
-        injected = self._injected[: self._batch_rows]
-        returned = max((number for number, _, _ in injected), default=0)
-        position, clock = self._state.advance(batch.end or None, batch.stamp, returned)
-        greatest = max(batch.stamp, max((row.stamp for _, _, row in injected), default=0))
+        position, clock = self._state.advance(batch.end or None, batch.stamp, self._answers.last)
+        greatest = max(batch.stamp, self._answers.greatest_stamp)
         if self._back is not None and outcome.remembered and greatest // stamp.NODES >= clock:
             self._state.step_clock(position, greatest)
             self._back.clock.received(position, greatest)
@@ -330,7 +351,7 @@ class Flow:
             self._uncertain = batch.end
         self.open = self._parts = False
         if self._back is not None:
-            self._back._injected += sent
+            self._back._answers.waiting += sent
         return position, clock
 
     def _after_commit(self, batch: Batch, outcome: Outcome, position: int) -> None:
@@ -345,9 +366,8 @@ class Flow:
                 totals.written[what] = totals.written.get(what, 0) + rows
         self._parking.settle(outcome.unparked, outcome.parked)
         totals.parked = len(self._parking)
-        if self._injected:
-            self._returned_upto = max(number for number, _, _ in self._injected[: self._batch_rows])
-            self._injected = self._injected[self._batch_rows :]
+        self._answers.settled()
+        self._asked.clear()
         for edits in self.edits.values():
             edits.landed(position)
         if self._back is not None and any(edits.known for edits in self.edits.values()):
@@ -389,8 +409,29 @@ class Flow:
         self.open = False
 
     def ask_for_retries(self) -> None:
-        """Looks whether a person asked for parked changes to be tried again."""
+        """Looks whether a person asked for parked changes to be tried again, or decided what waits."""
         self._parking.retry |= set(self._state.retries())
+        self._asked = []
+        for wanted in self._state.wanted() if self._back else ():
+            row = self._asked_for(wanted)
+            if row is None:
+                self._state.unwanted(wanted.id)
+            else:
+                self._asked.append((wanted.link, row))
+
+    def _asked_for(self, wanted: Wanted) -> RowChange | None:
+        """The record as it is on the source now, as an edit of the field that waits: the step that left it waiting decides."""
+        program = self.programs.get(wanted.link)
+        numbers = [i for i, f in enumerate(program.link.fields) if f.name == wanted.field] if program else []
+        if program is None or program.reread is None or program.find_key is None or not numbers:
+            return None
+        key = self._writer.query(program.find_key, (wanted.key,))
+        found = self._source.query(program.reread, key[0][0]) if key else []
+        if not found:
+            return None
+        values: list[Value] = [None if text is None else text.encode() for text in found[0][0]]
+        fields = 1 << numbers[0]
+        return RowChange(UPDATE, tuple(values[: program.feed.keys]), values, {}, fields, [], wanted.stamp, wanted.lsn)
 
     def wake_for(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
         """The flow of the other direction has made these pairs: what waits here for their records may go."""
@@ -424,14 +465,14 @@ class Flow:
             self._unflushed.append((written, self._uncertain))
             self._uncertain = 0
 
-    def tidy(self, keep_days: int) -> None:
+    def tidy(self, keep_days: int, history_days: int) -> None:
         """Retention of the state on the target: what no unread change can need any more, and old history."""
         seen = self._back.drained if self._back else self.drained
         for program in self.programs.values():
             if program.forget_ledger:
-                self._writer.execute(program.forget_ledger, (position_text(seen),))
+                self._writer.execute(program.forget_ledger, (position_text(seen), stamp.days_ago(history_days)))
         if self._back is not None:
-            self._state.clear_outbox(self._back.name, self._back._returned_upto)
+            self._state.clear_outbox(self._back.name, self._back._answers.upto)
         self._state.tidy(keep_days, seen)
 
     def _drained_to(self, position: int) -> None:
@@ -439,19 +480,6 @@ class Flow:
         if self._back is not None:
             for edits in self._back.edits.values():
                 edits.forget(position)
-
-
-def _join(rows: list[RowChange], later: Sequence[RowChange], tracked: bool) -> None:
-    """Appends later changes, each as one with the change of the same record that is there already."""
-    places = {row.key: place for place, row in enumerate(rows)}
-    for row in later:
-        place = places.get(row.first_key)
-        if place is None:
-            places[row.key] = len(rows)
-            rows.append(row)
-        else:
-            rows[place] = rows[place].followed_by(row, tracked)
-            places[row.key] = place
 
 
 class Exchange:

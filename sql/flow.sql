@@ -60,4 +60,15 @@ SELECT lsn::text, stamp FROM replicator.clock_step WHERE flow = %s AND lsn > %s 
 DELETE FROM replicator.clock_step WHERE flow = %s AND lsn <= %s;
 
 -- name: tidy_conflicts
-DELETE FROM replicator.conflict WHERE at < now() - make_interval(days => %s);
+DELETE FROM replicator.conflict WHERE status <> 'open' AND at < now() - make_interval(days => %s);
+
+-- name: stopped
+INSERT INTO replicator.conflict (flow, link, kind, field, source_key, target_key, incoming, existing, incoming_stamp, winner, rule, place)
+VALUES (%s, %s, 'update_origin_differs', %s, %s, %s, %s, %s, %s, NULL, 'breaker', %s);
+
+-- name: wanted
+SELECT id, link, field, source_key, COALESCE(incoming_stamp, 0), incoming_lsn::text
+FROM replicator.conflict WHERE flow = %s AND status = 'open' AND wanted IS NOT NULL ORDER BY id LIMIT 1000;
+
+-- name: unwanted
+UPDATE replicator.conflict SET status = 'gone', settled = clock_timestamp(), settled_by = wanted_by WHERE id = %s;

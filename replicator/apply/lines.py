@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
-from replicator.capture.batch import RowChange
+from replicator.capture.batch import EXACT, RowChange
 from replicator.capture.edits import Edit
+from replicator.capture.feed import Feed
 from replicator.capture.messages import Value
 from replicator.model.position import text as position_text
 from replicator.program.program import Program
@@ -17,7 +19,7 @@ LookedUp = Mapping[bytes, bytes | None]  # raw key -> what the source holds for 
 
 
 def stage_lines(program: Program, rows: Sequence[RowChange], looked_up: Sequence[LookedUp]) -> Iterator[Line]:
-    """seq, op, fields, [stamp, position, marks], key before the batch, values, what was looked up on the source."""
+    """One line a row, in the order of `staging.stage_ddl`."""
     width = len(program.link.fields)
     texts: dict[int, str] = {}
     for seq, row in enumerate(rows):
@@ -33,7 +35,36 @@ def stage_lines(program: Program, rows: Sequence[RowChange], looked_up: Sequence
         for enrichment, found in zip(program.enrichments, looked_up, strict=True):
             raw = row.values[enrichment.position]
             line.append(found.get(raw) if isinstance(raw, bytes) else None)
+        feed = program.feed
+        if feed.counted:
+            line += _amounts(row, feed)
+        if feed.weighed:
+            line += _before(program, row, looked_up)
         yield line
+
+
+def _amounts(row: RowChange, feed: Feed) -> Line:
+    sums = dict.fromkeys((number for number, _ in feed.counted), Decimal(0))
+    for _, number, amount in row.deltas:
+        sums[number] = EXACT.add(sums[number], amount)
+    return [str(amount) for amount in sums.values()]
+
+
+def _before(program: Program, row: RowChange, looked_up: Sequence[LookedUp]) -> Line:
+    feed, width = program.feed, len(program.link.fields)
+    based = answers = 0
+    for number in feed.weighed:
+        if number in row.expected:
+            answers |= 1 << number
+        elif any(position in row.base for position in feed.reads[number]):
+            based |= 1 << number
+    line: Line = [bit_text(based, width), bit_text(answers, width)]
+    line += [row.base.get(position, row.values[position]) for position in feed.weighed_columns]
+    for enrichment, found in zip(program.enrichments, looked_up, strict=True):
+        if enrichment.field in feed.weighed:
+            raw = row.base.get(enrichment.position, row.values[enrichment.position])
+            line.append(found.get(raw) if isinstance(raw, bytes) else None)
+    return line + [row.expected.get(number) for number in feed.weighed]
 
 
 def heal_lines(rows: Sequence[RowChange], columns: Sequence[int], width: int) -> Iterator[Line]:

@@ -1,6 +1,6 @@
 """The write step: one batch into the target, link by link, in the transaction that is open.
 
-    upsert      stage, project, hold, adopt, contest, insert and pair, put back, update; parents before children
+    upsert      stage, project, adopt, hold, contest, revive, weigh, insert and pair, put back, update; parents first
     delete      children before parents; dead pairs become tombstones
     conclude    too late, remember, returned; the session tables are emptied
     wake        changes that waited for records made here go through the same steps
@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from replicator.apply.answers import returned
 from replicator.apply.lines import edit_lines, stage_lines
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
-from replicator.capture.batch import UPDATE, RowChange, Touch
+from replicator.capture.batch import DELETE, UPDATE, RowChange
 from replicator.capture.edits import Edits
 from replicator.capture.messages import UNCHANGED, Value
 from replicator.capture.payload import from_json, key_texts, to_json
 from replicator.errors import WriteFailed
-from replicator.model import stamp
 from replicator.model.position import text as position_text
 from replicator.ports.state import FlowState, Parked
 from replicator.ports.writer import Writer
@@ -36,12 +36,17 @@ SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
 UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
 WORTH_ANOTHER_TRY = (UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION)  # once the rest of the batch is written
 SWALLOWED = "{place}: a trigger of {table} swallows the record, or gives it another key than its column's default"
+FLIPS = (
+    "{place}: {source} and {target} keep changing what the other writes in {fields} (a trigger, a rounding), so it is no longer"
+    " sent to and fro; `replicator conflicts list` has both values"
+)
 AMBIGUOUS = "{place}: several records match by the link's `match` columns; nothing is paired by guessing"
 
 
 class BatchWrite:
     """`source`: the session on the flow's source, to look up what links read there.
-    `edits`: link -> lately read edits of the *target's* users, which stand up to what comes in."""
+    `edits`: link -> lately read edits of the *target's* users, which stand up to what comes in.
+    `back`: the programs of the other direction, whose feeds say what an answer looks like."""
 
     def __init__(
         self,
@@ -52,8 +57,10 @@ class BatchWrite:
         parking: Parking,
         edits: Mapping[str, Edits],
         target_number: int,
+        back: Mapping[str, Program],
     ) -> None:
         self._programs = programs
+        self._back = back
         self._writer = writer
         self._source = source
         self._state = state
@@ -73,6 +80,9 @@ class BatchWrite:
                 acts[name] = self._upsert(program, changes[name], outcome)
         for name in reversed(acts):
             self._delete(self._programs[name], acts[name], outcome)
+        if any(self._programs[name].steps.before for name in acts):
+            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what deferred triggers change has to be seen
+            self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
         for name, counts in acts.items():
             self._conclude(self._programs[name], changes[name], counts, outcome)
         return outcome
@@ -159,6 +169,8 @@ class BatchWrite:
             self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
         if steps.adopt:
             writer.execute(steps.adopt, prepared=self._few)
+            if steps.meet_counters:
+                writer.execute(steps.meet_counters, prepared=self._few)
         if self._aside and steps.aside:
             writer.execute(steps.aside)
         while steps.resolve_self and writer.execute(steps.resolve_self, prepared=self._few):
@@ -168,10 +180,17 @@ class BatchWrite:
         if steps.adopt and steps.ambiguous:
             for (seq,) in writer.query(steps.ambiguous, prepared=self._few):
                 outcome.parked.append(self._set_aside(name, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
-        self._contest(program, outcome)
+        self._contest(program, rows, outcome)
+        if steps.revive and steps.rise and (risen := writer.execute(steps.revive, prepared=self._few)):
+            outcome.conflicts += risen
+            outcome.count(name, "insert", writer.execute(steps.rise, prepared=self._few))
+        if steps.weigh:
+            outcome.conflicts += writer.query(steps.weigh, prepared=self._few)[0][0]
         self._insert(program, outcome)
         counts = dict[str, int](writer.query(steps.count or "", prepared=self._few))
         if counts.get("U"):
+            if steps.before:
+                writer.execute(steps.before, prepared=self._few)
             if steps.put_back:
                 outcome.conflicts += writer.execute(steps.put_back, prepared=self._few)
             updated = writer.execute(steps.update, prepared=self._few) if steps.update else 0
@@ -191,12 +210,11 @@ class BatchWrite:
                 SWALLOWED.format(place=program.link.mark, table=program.link.side(program.target).table), "", "row", ""
             )
 
-    def _contest(self, program: Program, outcome: Outcome) -> None:
+    def _contest(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """Lets the target's own users' edits, as far as the way back has read them, stand up to what comes in."""
-        edits, contest = self._edits.get(program.link.name), program.steps.contest
-        if edits is None or contest is None or not edits:
+        edits, steps = self._edits.get(program.link.name), program.steps
+        if not edits or program.edits_load is None:
             return
-        assert program.edits_load is not None
         assert program.edits_forget is not None
         width = len(program.link.fields)
         if edits.forgotten:
@@ -207,7 +225,10 @@ class BatchWrite:
             edits.staged += 1
         if edits.flying:
             self._writer.load(program.edits_load, edit_lines(edits.flying, width, None))
-        outcome.conflicts += self._writer.query(contest, prepared=self._few)[0][0]
+        if steps.contest:
+            outcome.conflicts += self._writer.query(steps.contest, prepared=self._few)[0][0]
+        if steps.stand_up and (program.link.side(program.source).where or any(row.op == DELETE for row in rows)):
+            outcome.conflicts += self._writer.query(steps.stand_up, prepared=self._few)[0][0]
         if edits.flying and program.edits_landed:
             self._writer.execute(program.edits_landed)
 
@@ -262,6 +283,8 @@ class BatchWrite:
             if (counts["D"] or program.link.side(program.source).where) and steps.delete:
                 outcome.count(name, "delete", self._writer.execute(steps.delete, prepared=self._few))
         elif counts.get("D"):
+            if steps.nothing_to_delete:
+                outcome.conflicts += self._writer.execute(steps.nothing_to_delete, prepared=self._few)
             if steps.delete:
                 outcome.count(name, "delete", self._writer.execute(steps.delete, prepared=self._few))
             if steps.bury:
@@ -282,15 +305,31 @@ class BatchWrite:
         self._swept %= SWEPT_ROWS
 
     def _take_returned(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
-        """What the target made or owns becomes a change of the target's, stamped just above what it answers."""
-        assert program.steps.returned is not None
-        keys = len(program.link.side(program.target).key)
-        for seq, mask, texts in self._writer.query(program.steps.returned, prepared=self._few):
-            values: list[Value] = [None if t is None else t.encode() for t in texts]
-            fields = int(mask[::-1], 2)
-            made = stamp.above(rows[seq].stamp, self._target_number)
-            change = RowChange(UPDATE, tuple(values[:keys]), values, None, fields, [Touch(fields, made, 0)], made, 0)
-            outcome.returned.append((program.link.name, change))
+        """What the target made, owns or decided becomes a change of the target's."""
+        found = self._writer.query(program.steps.returned or "", prepared=self._few)
+        if not found:
+            return
+        name = program.link.name
+        for answer in returned(program, self._back[name], rows, found, self._target_number):
+            if answer.stopped:
+                outcome.parked.append(self._stop(program, rows[answer.seq], answer.row))
+                outcome.conflicts += 1
+            else:
+                outcome.returned.append((name, answer.row))
+
+    def _stop(self, program: Program, row: RowChange, answer: RowChange) -> Parked:
+        """Both sides keep changing what the other writes: the value is not sent again, and a person has to look."""
+        link, feed, back = program.link, program.feed, self._back[program.link.name].feed
+        names = []
+        for number, at in enumerate(link.fields):
+            if answer.fields >> number & 1 and len(at.columns) == 2:
+                names.append(at.name)
+                came, stands = feed.columns.index(at.columns[program.source]), back.columns.index(at.columns[program.target])
+                values = (_text(row.values[came]), _text(answer.values[stands]))
+                keys = (",".join(key_texts(row.key)), ",".join(key_texts(answer.key)))
+                self._state.stopped(link.name, at.name, keys, values, row.stamp, str(at.mark))
+        message = FLIPS.format(place=link.mark, fields=", ".join(names), source=program.source, target=program.target)
+        return Parked(link.name, key_texts(row.key), "flips", None, message, None, {})
 
     def _paired(self, outcome: Outcome, link: str, rows: Sequence[tuple[str, ...]]) -> None:
         """Rows a pairing statement returned: the keys of both sides, seq, and for a dead pair positions and stamp."""
@@ -302,7 +341,7 @@ class BatchWrite:
             found.append((list(row[:keys]), int(row[keys]), *dead))
 
     def _look_up(self, sql: str, position: int, rows: Sequence[RowChange]) -> dict[bytes, bytes | None]:
-        raw = {row.values[position] for row in rows}
+        raw = {row.values[position] for row in rows} | {row.base[position] for row in rows if position in row.base}
         keys = [value.decode() for value in raw if isinstance(value, bytes)]
         if not keys:
             return {}
@@ -333,6 +372,10 @@ class BatchWrite:
     def restore(self, staged: Staged) -> None:
         for name, (count, forgotten) in staged.items():
             self._edits[name].staged, self._edits[name].forgotten = count, forgotten
+
+
+def _text(value: Value) -> str | None:
+    return value.decode() if isinstance(value, bytes) else None
 
 
 def _ids(rows: Sequence[RowChange]) -> list[int]:

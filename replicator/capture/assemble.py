@@ -148,7 +148,8 @@ class Assembler:
         for bound in self._bound[message.relation_id]:
             batch.rows += 1
             batch.bytes += size
-            batch.changes(bound.feed).delete(bound, message.old, self._stamp, self._lsn, batch.rows)
+            changes = batch.changes(bound.feed)
+            changes.delete(bound, message.old, message.old_kind == "O", self._stamp, self._lsn, batch.rows)
 
     def _truncate(self, message: Truncate) -> None:
         if not self._skipping:

@@ -9,12 +9,18 @@ conflicts. Values stay the bytes that came from the wire.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Context, Decimal
 
 from replicator.capture.feed import BoundFeed, Feed
 from replicator.capture.messages import UNCHANGED, Value
 
 INSERT, UPDATE, DELETE = b"I", b"U", b"D"
 Key = tuple[Value, ...]
+
+EXACT = Context(prec=2000, traps=[])  # more digits than numeric with all its decimals is ever added up with
+
+
+Delta = tuple[int, int, Decimal]
 
 
 @dataclass(slots=True)
@@ -30,15 +36,19 @@ class Touch:
 class RowChange:
     """One row's net change. `values` are in the order of the feed's columns (for a delete: the key alone counts).
 
-    `first_key` is the key before the batch; `base` the values before it where the wire told them.
+    `first_key` is the key before the batch.
     `fields` has a bit for each field to write; `touches` the same bits by transaction (tracked feeds only).
     `parked` is the id of the parked row this change was, if it waited before.
+    `base`     position in the feed's columns -> value before, for changed columns of weighed fields
+    `expected` field -> the value that must stand on the target for this one to be written there (answers only)
+    `deltas`   (position of the transaction, field, amount) for counters
+    `hops`     how often this value has come back changed from the side it was written on
     """
 
     op: bytes
     first_key: Key
     values: list[Value]
-    base: list[Value] | None
+    base: dict[int, Value]
     fields: int
     touches: list[Touch]
     stamp: int
@@ -47,6 +57,9 @@ class RowChange:
     parked: int | None = None
     order: int = 0  # place in the batch, by first touch, over all links
     fresh: bool = False  # at a key that another row has left in this batch: no pair is its own yet
+    deltas: list[Delta] = field(default_factory=list)
+    expected: dict[int, Value] = field(default_factory=dict)
+    hops: int = 0
 
     @property
     def key(self) -> Key:
@@ -60,13 +73,64 @@ class RowChange:
         elif self.op == DELETE and later.op == INSERT:
             later.op = UPDATE
         if later.op in (INSERT, UPDATE):
+            later.base = self._chained(later)
             later.values = [was if now is UNCHANGED else now for now, was in zip(later.values, self.values, strict=True)]
             if tracked:
                 kept = [Touch(t.fields & ~later.fields, t.stamp, t.lsn) for t in self.touches]
                 later.touches = [t for t in kept if t.fields] + later.touches
             later.fields |= self.fields
-        later.first_key, later.base, later.parked = self.first_key, self.base, self.parked
+            later.deltas = self.deltas + later.deltas
+            later.expected = {**self.expected, **later.expected}
+        later.first_key, later.parked = self.first_key, self.parked
         return later
+
+    def _chained(self, later: RowChange) -> dict[int, Value]:
+        """What stood before both, unless something else was written in between: then what stood before the later one."""
+        base = dict(later.base)
+        for position, was in self.base.items():
+            if position not in base or base[position] == self.values[position]:
+                base[position] = was
+        if self.op == INSERT:
+            base = {p: was for p, was in base.items() if was != self.values[p]}
+        return base
+
+    def met_by(self, answer: RowChange, feed: Feed) -> None:
+        """Takes in an answer of this node's own (a value it made, a decision) that was given at `answer.lsn`:
+        of each field the later word stands."""
+        older, kept = [], 0
+        for touch in self.touches:
+            if touch.lsn > answer.lsn:
+                kept |= touch.fields & answer.fields
+                older.append(touch)
+            elif touch.fields & ~answer.fields:
+                older.append(Touch(touch.fields & ~answer.fields, touch.stamp, touch.lsn))
+        taken = answer.fields & ~kept
+        self.touches = older + [Touch(t.fields & taken, t.stamp, t.lsn) for t in answer.touches if t.fields & taken]
+        columns = feed.columns_of(taken)
+        for position, value in enumerate(answer.values):
+            if columns >> position & 1:
+                self.values[position] = value
+                self.base.pop(position, None)
+                if position in answer.base:
+                    self.base[position] = answer.base[position]
+        for number in feed.weighed:
+            if not answer.fields >> number & 1:
+                continue
+            if taken >> number & 1:
+                if number in answer.expected:
+                    self.expected[number] = answer.expected[number]
+            elif number in answer.expected and all(self.base.get(p) == answer.values[p] for p in feed.reads[number]):
+                self.expected[number] = answer.expected[number]  # decided, and then edited knowing it
+        if answer.deltas:
+            self.deltas = [d for d in self.deltas if d[0] > answer.lsn] + answer.deltas
+        self.fields |= taken
+        self.hops = max(self.hops, answer.hops)
+        self.stamp = max(self.stamp, answer.stamp)
+
+
+def amount(value: Value) -> Decimal:
+    """A counter's value; NULL counts as nothing."""
+    return Decimal(value.decode()) if isinstance(value, bytes) else Decimal(0)
 
 
 @dataclass(slots=True)
@@ -86,8 +150,11 @@ class LinkChanges:
         if before is not None and before.op == DELETE:
             before.op, before.values = UPDATE, values
             self._touch(before, fields, stamp, lsn)
+            before.deltas += [(lsn, number, amount(values[p])) for number, p in self.feed.counted]
             return
-        row = RowChange(INSERT, key, values, None, fields, [], stamp, lsn, created_here=True, order=order)
+        row = RowChange(INSERT, key, values, {}, fields, [], stamp, lsn, created_here=True, order=order)
+        if self.feed.counted:
+            row.deltas = [(lsn, number, amount(values[p])) for number, p in self.feed.counted]
         row.fresh = key in self.left
         self._touch(row, fields, stamp, lsn)
         self.rows.append(row)
@@ -98,7 +165,7 @@ class LinkChanges:
     ) -> None:
         feed, positions = self.feed, bound.positions
         values = [new[p] for p in positions]
-        base: list[Value] | None = None
+        base: list[Value] = []
         key_was = None
         changed = -1  # every column, as far as we know
         if full and old is not None:
@@ -111,6 +178,8 @@ class LinkChanges:
                     values[place] = base[place]
                 elif value != base[place]:
                     changed |= 1 << place
+            if feed.groups:
+                changed = bound.together(changed)
             # Which fields a user really changed matters where the other side may have changed others.
             fields = bound.fields_of(changed) if feed.tracked else feed.every_field
             if changed & ((1 << feed.keys) - 1):
@@ -133,9 +202,14 @@ class LinkChanges:
             key_was = key
             row = self.index.get(key)
         if row is None or row.op == DELETE:
-            row = RowChange(UPDATE, key_was, values, base, fields, [], stamp, lsn, order=order)
+            row = RowChange(UPDATE, key_was, values, {}, fields, [], stamp, lsn, order=order)
+            if base:
+                row.base = {p: base[p] for p in feed.weighed_columns if changed >> p & 1}
             self.rows.append(row)
         else:
+            for p in feed.weighed_columns if base else ():
+                if changed >> p & 1 and (row.values[p] != base[p] or (p not in row.base and row.op == UPDATE)):
+                    row.base[p] = base[p]  # the first value before, unless something else was written in between
             # Only what this update changed: between two updates of users the row may have taken values that we applied
             # (they are not in this stream), and those are not the users' edits.
             row.values = [
@@ -145,19 +219,27 @@ class LinkChanges:
             row.fields |= fields
         self.index[key] = row
         self._touch(row, fields, stamp, lsn)
+        for number, p in feed.counted if base else ():
+            if changed >> p & 1:
+                row.deltas.append((lsn, number, EXACT.subtract(amount(values[p]), amount(base[p]))))
 
-    def delete(self, bound: BoundFeed, old: list[Value], stamp: int, lsn: int, order: int) -> None:
-        keys = self.feed.keys
+    def delete(self, bound: BoundFeed, old: list[Value], full: bool, stamp: int, lsn: int, order: int) -> None:
+        feed, keys = self.feed, self.feed.keys
         key = tuple(old[p] for p in bound.positions[:keys])
         # Also what was born in this batch: the other side may have taken it up already (adoption by match keys).
         row = self.index.get(key)
         if row is None:
-            blank: list[Value] = [None] * len(self.feed.columns)
-            row = RowChange(DELETE, key, blank, None, 0, [], stamp, lsn, order=order)
+            blank: list[Value] = [None] * len(feed.columns)
+            row = RowChange(DELETE, key, blank, {}, 0, [], stamp, lsn, order=order)
             self.rows.append(row)
             self.index[key] = row
+        # Should the record be made anew, what changes is the difference.
+        for p in feed.weighed_columns if full else ():
+            row.base.setdefault(p, old[bound.positions[p]])
+        if full and feed.counted:
+            row.deltas += [(lsn, number, -amount(old[bound.positions[p]])) for number, p in feed.counted]
         row.op, row.fields, row.touches = DELETE, 0, []
-        row.values = [*key, *([None] * (len(self.feed.columns) - keys))]
+        row.values = [*key, *([None] * (len(feed.columns) - keys))]
         row.stamp, row.lsn = stamp, lsn
 
     def _touch(self, row: RowChange, fields: int, stamp: int, lsn: int) -> None:

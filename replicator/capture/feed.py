@@ -6,19 +6,24 @@ Nothing here knows SQL or a server.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from replicator.capture.messages import Relation
 from replicator.errors import StructureChanged
 from replicator.model.table import TableName
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Feed:
     """columns  names of the source columns that are staged, keys first
     keys     how many of them are the key
     reads    per field of the link, the positions in `columns` that its value depends on
     tracked  whether edits are stamped field by field (a two-way link)
+    groups   masks of fields that count as changed together
+    counted  (field, position in `columns`) of counters: what an edit adds to them is kept
+    weighed  fields whose edits are compared with what stood there before: what that was is kept
     """
 
     link: str
@@ -27,6 +32,34 @@ class Feed:
     keys: int
     reads: tuple[frozenset[int], ...]
     tracked: bool
+    groups: tuple[int, ...] = ()
+    counted: tuple[tuple[int, int], ...] = ()
+    weighed: tuple[int, ...] = ()
+
+    @cached_property
+    def weighed_columns(self) -> tuple[int, ...]:
+        """Positions in `columns` that a weighed field reads."""
+        return tuple(sorted({position for number in self.weighed for position in self.reads[number]}))
+
+    def fields_of(self, columns: int) -> int:
+        """The mask of fields that read any of the columns in the mask `columns` (bit i: column i of the feed)."""
+        mask = 0
+        for number, reads in enumerate(self.reads):
+            if any(columns >> position & 1 for position in reads):
+                mask |= 1 << number
+        for group in self.groups:
+            if mask & group:
+                mask |= group
+        return mask
+
+    def columns_of(self, fields: int) -> int:
+        """The mask of columns that the fields in the mask `fields` read."""
+        mask = 0
+        for number, reads in enumerate(self.reads):
+            if fields >> number & 1:
+                for position in reads:
+                    mask |= 1 << position
+        return mask
 
     @property
     def every_field(self) -> int:
@@ -41,17 +74,29 @@ class BoundFeed:
     feed: Feed
     positions: tuple[int, ...]
     _fields: dict[int, int] = field(default_factory=dict)
+    _together: dict[int, int] = field(default_factory=dict)
 
     def fields_of(self, columns: int) -> int:
-        """The mask of fields that read any of the columns in the mask `columns` (bit i: column i of the feed)."""
+        """The mask of fields that count as changed when these columns have (bit i: column i of the feed)."""
         known = self._fields.get(columns)
         if known is None:
-            known = 0
-            for number, reads in enumerate(self.feed.reads):
-                if any(columns >> position & 1 for position in reads):
-                    known |= 1 << number
-            self._fields[columns] = known
+            known = self._fields[columns] = self.feed.fields_of(columns)
         return known
+
+    def together(self, columns: int) -> int:
+        """These columns, and those of fields that win or lose together with theirs."""
+        known = self._together.get(columns)
+        if known is None:
+            touched = [group for group in self.feed.groups if group & self.fields_of(columns)]
+            known = self._together[columns] = columns | self.feed.columns_of(mask_of_all(touched))
+        return known
+
+
+def mask_of_all(masks: Iterable[int]) -> int:
+    union = 0
+    for mask in masks:
+        union |= mask
+    return union
 
 
 def bind(feed: Feed, relation: Relation) -> BoundFeed:

@@ -29,13 +29,15 @@ class Settings:
     batch_rows            changes staged at once
     lock_timeout_ms       how long an apply waits for a row a user holds, before it steps aside
     clock_limit_ms        distance of the servers' clocks that becomes a finding
-    retention_days        how long conflicts and tombstones are kept
+    retention_days        how long settled conflicts and tombstones are kept
+    history_days          how long it is remembered where each value came from
     """
 
     batch_rows: int = 20_000
     lock_timeout_ms: int = 2_000
     clock_limit_ms: int = 1_000
     retention_days: int = 30
+    history_days: int = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,3 +29,8 @@ def node_of(stamp: int) -> int:
 
 def time_of(stamp: int) -> datetime:
     return EPOCH + timedelta(microseconds=stamp // NODES)
+
+
+def days_ago(days: int) -> int:
+    """No stamp that is younger than so many days is smaller."""
+    return make(int((datetime.now(UTC) - EPOCH - timedelta(days=days)) / timedelta(microseconds=1)), 0)

@@ -34,6 +34,18 @@ class Parked:
     id: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A conflict that waits, and of which a person has decided. `key`: the source's, as one text."""
+
+    id: int
+    link: str
+    field: str
+    key: str
+    stamp: int
+    lsn: int
+
+
 class FlowState(Protocol):
     def checkpoint(self) -> Checkpoint: ...
 
@@ -67,9 +79,20 @@ class FlowState(Protocol):
 
     def clear_outbox(self, flow: str, upto: int) -> None: ...
 
+    def stopped(
+        self, link: str, field: str, keys: tuple[str, str], values: tuple[str | None, str | None], stamp: int, place: str
+    ) -> None:
+        """Logs a field that both sides keep changing. keys: source, target; values: what came, what the target made of it."""
+
+    def wanted(self) -> list[Wanted]:
+        """What a person said of fields that wait here."""
+
+    def unwanted(self, number: int) -> None:
+        """The record of a conflict that waits is no longer there."""
+
     def step_clock(self, lsn: int, stamp: int) -> None: ...
 
     def clock_steps(self, after: int) -> list[tuple[int, int]]: ...
 
     def tidy(self, keep_days: int, steps_before: int) -> None:
-        """Retention: conflicts and tombstones older than that, clock steps that no unread change can need."""
+        """Retention: settled conflicts and tombstones older than that, clock steps that no unread change can need."""

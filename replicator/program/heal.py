@@ -11,7 +11,7 @@ from replicator.model.table import Column
 from replicator.program import names
 from replicator.program.layout import Layout
 from replicator.program.program import Heal
-from replicator.program.sql import declared, differs, literal, quote, same_key, state, table
+from replicator.program.sql import PARAMETER, declared, differs, literal, quote, same_key, state, table, with_parameters
 
 
 def heal_of(layout: Layout) -> Heal | None:
@@ -29,7 +29,7 @@ def heal_of(layout: Layout) -> Heal | None:
         setup=f"CREATE TEMP TABLE IF NOT EXISTS {healing} ({ddl})",
         load=f"COPY {healing} FROM STDIN",
         columns=tuple(columns),
-        merge=_merge(layout, healing, own),
+        merge=with_parameters(_merge(layout, healing, own)),
         clear=f"DELETE FROM {healing}",
     )
 
@@ -45,7 +45,7 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
     fields = ", ".join(
         f"({i}, {literal(layout.link.fields[i].name)}, h.v_{i}::text, t.{quote(c.name)}::text,"
         f" {differs(c, 't.' + quote(c.name), f'h.v_{i}')}, {literal(str(layout.link.fields[i].rule))},"
-        f" {literal(str(layout.link.fields[i].mark))})"
+        f" {literal(str(layout.link.fields[i].rule.mark))})"
         for i, c in own.items()
     )
     key = own_keys[0] if len(own_keys) == 1 else "concat_ws(',', " + ", ".join(f"h.{k}::text" for k in own_keys) + ")"
@@ -58,6 +58,7 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
         f" AND NOT (h.op = 'I' AND x.{quote(keys[0])} IS NULL) THEN m.fields & g.fields ELSE {none} END) AS beaten,"
         f" max(g.stamp) AS theirs FROM {healing} h {touched}"
         f" JOIN {ledger} g ON {same_key('g', keys, 'h', own_keys)} AND g.lsn > m.lsn AND m.fields & g.fields <> {none}"
+        f" AND g.lsn > CAST({PARAMETER} AS pg_lsn)"
         f" LEFT JOIN {crosswalk} x ON {same_key('x', keys, 'h', own_keys)} GROUP BY h.seq),"
         f" l AS MATERIALIZED (SELECT seq, met, theirs, met & ~beaten AS healing FROM late),"
         f" logged AS (INSERT INTO replicator.conflict (flow, link, kind, field, target_key, incoming, existing,"
@@ -70,7 +71,7 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
         f" WHERE get_bit(l.met, f.number) = 1 AND f.differs RETURNING 1),"
         f" healed AS (UPDATE {table(side.table)} t SET {sets} FROM l JOIN {healing} h USING (seq)"
         f" WHERE {here} AND l.healing <> {none} RETURNING h.seq, pg_current_wal_insert_lsn() AS lsn)"
-        f" INSERT INTO {ledger} ({', '.join(quote(k) for k in keys)}, fields, stamp, lsn)"
-        f" SELECT {listed}, m.fields & l.healing, m.stamp, healed.lsn FROM healed JOIN l USING (seq)"
+        f" INSERT INTO {ledger} ({', '.join(quote(k) for k in keys)}, fields, stamp, lsn, source_lsn)"
+        f" SELECT {listed}, m.fields & l.healing, m.stamp, healed.lsn, m.lsn FROM healed JOIN l USING (seq)"
         f" JOIN {healing} h USING (seq) {touched} WHERE m.fields & l.healing <> {none}"
     )

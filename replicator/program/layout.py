@@ -11,7 +11,7 @@ from replicator.mapping.expressions import to_sql
 from replicator.model.link import Expression, Field, Link, Side
 from replicator.model.table import Column, Table
 from replicator.program import names
-from replicator.program.projection import Enrichment, Projected, Tables, enrichments, project, staged
+from replicator.program.projection import BEFORE, Enrichment, Projected, Tables, enrichments, project, staged
 from replicator.program.sql import bits, declared, differs, mask_of, quote
 
 
@@ -76,10 +76,28 @@ class Layout:
     @cached_property
     def tracked(self) -> tuple[int, ...]:
         """Fields that both sides may write, the newer edit winning: these pay for a ledger."""
+        return self._both_ways("latest")
+
+    def _both_ways(self, *kinds: str) -> tuple[int, ...]:
         if not self.link.two_way:
             return ()
         both = {self.source, self.target}
-        return tuple(i for i, f in enumerate(self.link.fields) if both <= f.writes and f.rule.kind == "latest")
+        return tuple(i for i, f in enumerate(self.link.fields) if both <= f.writes and f.rule.kind in kinds)
+
+    @cached_property
+    def counted(self) -> tuple[int, ...]:
+        """Counters: what one side adds is added on the other."""
+        return self._both_ways("delta")
+
+    @cached_property
+    def weighed(self) -> tuple[int, ...]:
+        """Fields that are written only over the value that their writer knew; see program/weigh.py."""
+        return self._both_ways("merge", "queue")
+
+    @property
+    def decides(self) -> bool:
+        """Whether edits that meet under `merge` and `queue` are decided on the target."""
+        return self.link.arbiter == self.target
 
     @cached_property
     def returning_on_create(self) -> tuple[int, ...]:
@@ -94,9 +112,12 @@ class Layout:
 
     @cached_property
     def returning_after_triggers(self) -> tuple[int, ...]:
-        if not self.link.two_way or not self.target_table.has_triggers:
+        """Fields whose value the target may make another when the row is written, and which the source wants."""
+        if not self.link.two_way:
             return ()
-        return tuple(i for i in self.written if self.source in self.link.fields[i].writes)
+        wanted = (i for i, f in enumerate(self.link.fields) if self.source in f.writes and self.target in f.columns)
+        triggers = self.target_table.has_triggers
+        return tuple(i for i in wanted if i not in self.counted and (triggers or self.target_column(i).generated))
 
     def target_column(self, number: int) -> Column:
         return self.target_table.column(self.link.fields[number].columns[self.target])
@@ -132,8 +153,18 @@ class Layout:
                 place(column)
         for column in self.link.match.get(self.source, ()):
             place(column)
-        side = self.source_side
-        return Feed(self.link.name, side.table, tuple(columns), len(side.key), tuple(reads), self.link.two_way)
+        counted = tuple((i, columns[self.link.fields[i].columns[self.source]]) for i in self.counted)
+        return Feed(
+            self.link.name,
+            self.source_side.table,
+            tuple(columns),
+            len(self.source_side.key),
+            tuple(reads),
+            self.link.two_way,
+            groups=tuple(mask_of(group.fields) for group in self.link.groups),
+            counted=counted,
+            weighed=self.weighed,
+        )
 
     def _reads(self, field: Field) -> frozenset[str]:
         if self.target in field.convert:
@@ -149,6 +180,16 @@ class Layout:
         for i in (*self.written, *self.owned):
             field = self.link.fields[i]
             found[i] = project(self.links, self.tables, i, field, self.source_table, self.target_table, nodes)
+        return found
+
+    @cached_property
+    def projected_before(self) -> dict[int, Projected]:
+        """Weighed field -> the value that should stand on the target, if nobody there has changed it."""
+        found = {}
+        for i in self.weighed:
+            nodes = (self.source, self.target)
+            field = self.link.fields[i]
+            found[i] = project(self.links, self.tables, i, field, self.source_table, self.target_table, nodes, BEFORE)
         return found
 
     @cached_property

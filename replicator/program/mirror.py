@@ -10,7 +10,7 @@ from __future__ import annotations
 from replicator.program import names
 from replicator.program.layout import Layout
 from replicator.program.program import Mirror
-from replicator.program.sql import PARAMETER, quote, same_key, state, with_parameters
+from replicator.program.sql import PARAMETER, literal, quote, same_key, state, with_parameters
 
 
 def mirror_of(layout: Layout) -> Mirror:
@@ -31,8 +31,8 @@ def mirror_of(layout: Layout) -> Mirror:
         load=f"COPY {mirror} FROM STDIN",
         merge=(
             # A row with a stamp is a dead pair. Old rows of either key give way: the node that made the pair knows better.
-            f"WITH dead AS (INSERT INTO {tombstone} ({listed}, {source_lsn}, {target_lsn}, stamp)"
-            f" SELECT {listed}, {source_lsn}, {target_lsn}, stamp FROM {mirror} WHERE stamp IS NOT NULL RETURNING 1)"
+            f"WITH dead AS (INSERT INTO {tombstone} ({listed}, {source_lsn}, {target_lsn}, stamp, deleted_on)"
+            f" SELECT {listed}, {source_lsn}, {target_lsn}, stamp, {literal(layout.source)} FROM {mirror} WHERE stamp IS NOT NULL RETURNING 1)"
             f" DELETE FROM {crosswalk} x USING {mirror} m WHERE m.stamp IS NOT NULL AND {same_pair}",
             # One condition each: joined by OR they could only be tried pair by pair.
             f"DELETE FROM {crosswalk} x USING {mirror} m WHERE m.stamp IS NULL AND {same_source}",

@@ -8,11 +8,14 @@ and every later step reads only that. A decision changes `work.act` or takes bit
 from __future__ import annotations
 
 from replicator.program import names
+from replicator.program.contest import WRITING, contest, key_text, pair_of, put_back
+from replicator.program.existence import nothing_to_delete, revive, rise, stand_up, tombstone_join, too_late
 from replicator.program.heal import heal_of
 from replicator.program.layout import Layout, is_plain
 from replicator.program.mirror import mirror_of
 from replicator.program.names import fitted
 from replicator.program.program import Program, Steps
+from replicator.program.returned import before, returned
 from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, table, with_parameters
 from replicator.program.staging import (
     can_miss,
@@ -24,15 +27,15 @@ from replicator.program.staging import (
     unique_fields,
     waits_of,
 )
-
-WRITING = "('U', 'A')"
+from replicator.program.weigh import meet_counters, weigh
 
 
 def compile_paired(layout: Layout) -> Program:
     stage, work, edits = layout.temporary("stage"), layout.temporary("work"), layout.temporary("edits")
     tracked = bool(layout.tracked)
+    remembered = layout.link.two_way  # edits that were made here and are not known on the other side yet
     setup = [stage_ddl(layout, stage), _work_ddl(layout, work)]
-    if tracked:
+    if remembered:
         setup.append(_edits_ddl(layout, edits))
     return Program(
         link=layout.link,
@@ -49,20 +52,27 @@ def compile_paired(layout: Layout) -> Program:
             adopt=_adopt(layout, work),
             ambiguous=f"DELETE FROM {work} WHERE act = 'M' RETURNING seq",
             mint=_mint(layout, work),
-            contest=_contest(layout, work, edits) if tracked else None,
-            put_back=_put_back(layout, work),
+            contest=contest(layout, work, edits) if tracked else None,
+            stand_up=stand_up(layout, work, edits) if remembered else None,
+            revive=revive(layout, work),
+            rise=rise(layout, work),
+            weigh=weigh(layout, work),
+            meet_counters=meet_counters(layout, work),
+            before=before(layout, work),
+            put_back=put_back(layout, work),
             insert=_insert(layout, work),
             pair=_pair(layout, work),
             swallowed=_swallowed(layout, work) if layout.target_table.has_triggers else None,
             resolve_self=_resolve_self(layout, work),
             update=_update(layout, work),
             aside=_aside(layout, work),
-            too_late=_too_late(layout, work),
+            too_late=too_late(layout, work),
+            nothing_to_delete=nothing_to_delete(layout, work),
             rekey=_rekey(layout, work),
-            delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {_pair_of('t', layout.target_side.key)}"),
+            delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
             bury=_bury(layout, work),
             remember=_remember(layout, work) if tracked else None,
-            returned=_returned(layout, work),
+            returned=returned(layout, work),
             clear=(f"TRUNCATE {stage}, {work}",),
             sweep=(f"DELETE FROM {stage}", f"DELETE FROM {work}"),
         ),
@@ -70,13 +80,14 @@ def compile_paired(layout: Layout) -> Program:
         waits=waits_of(layout),
         mirror=mirror_of(layout),
         heal=heal_of(layout) if tracked else None,
-        edits_load=f"COPY {edits} FROM STDIN" if tracked else None,
-        edits_forget=with_parameters(f"DELETE FROM {edits} WHERE until <= CAST({PARAMETER} AS pg_lsn)") if tracked else None,
-        edits_landed=f"DELETE FROM {edits} WHERE until IS NULL" if tracked else None,
+        edits_load=f"COPY {edits} FROM STDIN" if remembered else None,
+        edits_forget=with_parameters(f"DELETE FROM {edits} WHERE until <= CAST({PARAMETER} AS pg_lsn)") if remembered else None,
+        edits_landed=f"DELETE FROM {edits} WHERE until IS NULL" if remembered else None,
         edits_recover=_edits_recover(layout) if tracked else None,
         forget_ledger=_forget_ledger(layout) if tracked else None,
-        newest_entry=f"SELECT max(lsn)::text FROM {state(names.ledger(layout.link))}" if tracked else None,
-        reread=_reread(layout) if tracked else None,
+        newest_entry=_newest_entry(layout) if tracked else None,
+        find_key=_find_key(layout) if layout.weighed else None,
+        reread=_reread(layout) if tracked or layout.weighed else None,
     )
 
 
@@ -104,6 +115,14 @@ def _work_ddl(layout: Layout, work: str) -> str:
         for i in _self_references(layout)
     ]
     columns += [f"m_{j} {declared(c)}" for j, c in enumerate(_match_columns(layout))]
+    if layout.link.update_wins:
+        columns += ['how "char"']
+    if layout.weighed or layout.counted:
+        columns += [f"mine bit varying NOT NULL DEFAULT {layout.none}", f"answer bit varying NOT NULL DEFAULT {layout.none}"]
+    if layout.weighed:
+        columns += ["known bit varying"] + [f"x_{i} {declared(layout.target_column(i))}" for i in layout.weighed]
+    columns += [f"d_{i} numeric" for i in layout.counted]
+    columns += [f"b_{i} {declared(layout.target_column(i))}" for i in layout.returning_after_triggers]
     return f"CREATE TEMP TABLE IF NOT EXISTS {work} ({', '.join(columns)})"
 
 
@@ -145,6 +164,7 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     now = [f"s.{quote(fitted('n_' + k))}" for k in layout.source_side.key]
     target_keys = [f"x.{quote(k)}" for k in layout.target_keys]
     paired = f"{target_keys[0]} IS NOT NULL"
+    risen = layout.link.update_wins
     dead = " AND ".join(f"d.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
     # A record made anew in the transaction that deleted the old one comes after it.
     at = f"d.{quote(names.position_column(layout.source))}"
@@ -152,8 +172,11 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     choices = [
         f"WHEN s.op = 'D'{f' OR NOT {layout.inside}' if layout.inside else ''} THEN CASE WHEN {paired} THEN 'D' ELSE 'X' END",
         f"WHEN {paired} THEN 'U'",
-        f"WHEN EXISTS (SELECT FROM {tombstone} d WHERE {dead}) THEN 'T'",
     ]
+    if risen:
+        choices.append(f"WHEN g.deleted_on = {literal(layout.target)} THEN 'R' WHEN g.deleted_on IS NOT NULL THEN 'T'")
+    else:
+        choices.append(f"WHEN EXISTS (SELECT FROM {tombstone} d WHERE {dead}) THEN 'T'")
     if layout.may_create:
         choices.append(f"WHEN NOT {layout.may_create} THEN 'X'")
     choice = hold_choices(layout, born=f"NOT ({paired})")
@@ -172,7 +195,13 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         "raw": raw,
     }
     values |= {f"s_{i}": n for i, n in enumerate(now)}
-    values |= {f"t_{i}": k for i, k in enumerate(target_keys)}
+    for i, key in enumerate(layout.target_keys):
+        values[f"t_{i}"] = f"COALESCE({target_keys[i]}, g.{quote(key)})" if risen else target_keys[i]
+    values |= {f"d_{i}": f"s.d_{i}" for i in layout.counted}
+    if layout.weighed:
+        values["known"] = "s.based | s.answers"
+    for i, base in layout.projected_before.items():
+        values[f"x_{i}"] = f"CASE WHEN get_bit(s.answers, {i}) = 1 THEN s.x_{i} ELSE {base.value} END"
     values |= {f"v_{i}": p.value for i, p in layout.projected.items()}
     values |= {f"i_{i}": layout.initial_value(i) for i, f in enumerate(layout.link.fields) if layout.target in f.initial}
     values |= {
@@ -182,7 +211,7 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     on = " AND ".join(f"x.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
     return (
         f"INSERT INTO {work} ({', '.join(quote(c) for c in values)}) SELECT {', '.join(values.values())}"
-        f" FROM {stage} s LEFT JOIN {crosswalk} x ON {on} {joins_of(layout)}"
+        f" FROM {stage} s LEFT JOIN {crosswalk} x ON {on} {tombstone_join(layout, dead) if risen else ''} {joins_of(layout)}"
     )
 
 
@@ -252,16 +281,20 @@ def _pair(layout: Layout, work: str) -> str:
     settled = "".join(f" AND NOT ({_unsettled(i)})" for i in _awaited(layout))
     columns = ", ".join(quote(k) for k in (*layout.source_keys, *layout.target_keys))
     texts = ", ".join(f"{quote(k)}::text" for k in (*layout.source_keys, *layout.target_keys))
+    # A record made again whose pair lives (V) needs no other.
+    again = " OR act IN ('R', 'V')" if layout.link.update_wins else ""
+    unpaired = " WHERE how IS DISTINCT FROM 'V'" if layout.link.update_wins else ""
+    how = ", how" if layout.link.update_wins else ""
     return (
-        f"WITH made AS (UPDATE {work} SET act = CASE WHEN act = 'I' THEN 'N' ELSE 'U' END, born = true"
-        f" WHERE (act = 'I'{settled}) OR (act = 'A'{settled}) RETURNING {', '.join(keys)})"
-        f" INSERT INTO {state(names.crosswalk(layout.link))} ({columns}, seq)"
-        f" SELECT {', '.join(keys)}, nextval('replicator.pair_seq') FROM made RETURNING {texts}, seq"
+        f"WITH made AS (UPDATE {work} SET act = CASE WHEN act = 'A' THEN 'U' ELSE 'N' END, born = true"
+        f" WHERE (act = 'I'{settled}) OR (act = 'A'{settled}){again} RETURNING {', '.join(keys)}, stamp{how})"
+        f" INSERT INTO {state(names.crosswalk(layout.link))} ({columns}, seq, made)"
+        f" SELECT {', '.join(keys)}, nextval('replicator.pair_seq'), stamp FROM made{unpaired} RETURNING {texts}, seq"
     )
 
 
 def _swallowed(layout: Layout, work: str) -> str:
-    there = f"SELECT FROM {table(layout.target_side.table)} t WHERE {_pair_of('t', layout.target_side.key)}"
+    there = f"SELECT FROM {table(layout.target_side.table)} t WHERE {pair_of('t', layout.target_side.key)}"
     return f"SELECT count(*) FROM {work} w WHERE act = 'N' AND NOT EXISTS ({there})"
 
 
@@ -281,13 +314,16 @@ def _update(layout: Layout, work: str) -> str:
     sets, changes = [], []
     for i in layout.written:
         name = quote(layout.target_column(i).name)
-        sets.append(f"{name} = CASE WHEN get_bit(w.fields, {i}) = 1 THEN w.v_{i} ELSE t.{name} END")
-        changes.append(f"(get_bit(w.fields, {i}) = 1 AND {layout.differing('t', i, f'w.v_{i}')})")
+        value, change = f"w.v_{i}", layout.differing("t", i, f"w.v_{i}")
+        if i in layout.counted:
+            value, change = f"COALESCE(t.{name}, 0) + w.d_{i}", f"w.d_{i} <> 0"
+        sets.append(f"{name} = CASE WHEN get_bit(w.fields, {i}) = 1 THEN {value} ELSE t.{name} END")
+        changes.append(f"(get_bit(w.fields, {i}) = 1 AND {change})")
     if not sets:
         return ""
     return (
         f"UPDATE {table(layout.target_side.table)} t SET {', '.join(sets)} FROM {work} w"
-        f" WHERE w.act IN {WRITING} AND {_pair_of('t', layout.target_side.key)} AND ({' OR '.join(changes)})"
+        f" WHERE w.act IN {WRITING} AND {pair_of('t', layout.target_side.key)} AND ({' OR '.join(changes)})"
     )
 
 
@@ -302,96 +338,7 @@ def _aside(layout: Layout, work: str) -> str | None:
         return None
     return (
         f"UPDATE {table(layout.target_side.table)} t SET {', '.join(sets)} FROM {work} w"
-        f" WHERE w.act IN {WRITING} AND {_pair_of('t', layout.target_side.key)} AND ({' OR '.join(changes)})"
-    )
-
-
-def _pair_of(alias: str, columns: tuple[str, ...]) -> str:
-    return " AND ".join(f"{alias}.{quote(k)} = w.t_{i}" for i, k in enumerate(columns))
-
-
-CONFLICT = (
-    "INSERT INTO replicator.conflict (flow, link, kind, field, source_key, target_key, incoming, existing,"
-    " incoming_stamp, existing_stamp, winner, rule, place)"
-)
-
-
-def key_text(columns: list[str]) -> str:
-    return columns[0] + "::text" if len(columns) == 1 else f"concat_ws(',', {', '.join(c + '::text' for c in columns)})"
-
-
-def _keys_text(layout: Layout) -> tuple[str, str]:
-    source = key_text([f"w.s_{i}" for i in range(len(layout.source_keys))])
-    target = key_text([f"w.t_{i}" for i in range(len(layout.target_keys))])
-    return source, target
-
-
-def _flow(layout: Layout) -> str:
-    return literal(f"{layout.source}_to_{layout.target}")
-
-
-def _per_field(layout: Layout, numbers: tuple[int, ...], alias: str = "t") -> str:
-    """A VALUES list over `w` and the target row: number, name, incoming, existing, differs, rule, place."""
-    rows = []
-    for i in numbers:
-        field = layout.link.fields[i]
-        existing = f"{alias}.{quote(layout.target_column(i).name)}::text"
-        rows.append(
-            f"({i}, {literal(field.name)}, w.v_{i}::text, {existing}, {layout.differing(alias, i, f'w.v_{i}')},"
-            f" {literal(str(field.rule))}, {literal(str(field.mark))})"
-        )
-    return f"(VALUES {', '.join(rows)}) f (number, name, incoming, existing, differs, rule, place)"
-
-
-def _contest(layout: Layout, work: str, edits: str) -> str:
-    """Which of the incoming fields were edited here too, unseen by the other side; the smaller stamp loses."""
-    none = layout.none
-    link = literal(layout.link.name)
-    source_key, target_key = _keys_text(layout)
-    on = " AND ".join(f"e.t_{i} = w.t_{i}" for i in range(len(layout.target_keys)))
-    met = f"(m.fields & w.fields & e.fields & {layout.mask(set(layout.tracked))})"
-    return (
-        f"WITH met AS (SELECT w.seq, e.stamp AS theirs, bit_or({met}) AS fields,"
-        f" bit_or(CASE WHEN m.stamp < e.stamp THEN {met} ELSE {none} END) AS lost"
-        f" FROM {work} w JOIN {edits} e ON {on}"
-        f" CROSS JOIN LATERAL replicator.touches(w.fields, w.stamp, w.lsn, w.marks) m"
-        f" WHERE w.act IN {WRITING} AND (e.until IS NULL OR e.until > m.lsn) AND {met} <> {none} GROUP BY w.seq, e.stamp),"
-        f" logged AS ({CONFLICT} SELECT {_flow(layout)}, {link}, CASE WHEN w.act = 'A' THEN 'insert_exists' ELSE 'update_origin_differs' END,"
-        f" f.name, {source_key}, {target_key}, f.incoming, f.existing, w.stamp, met.theirs,"
-        f" CASE WHEN get_bit(met.lost, f.number) = 1 THEN {literal(layout.target)} ELSE {literal(layout.source)} END, f.rule, f.place"
-        f" FROM met JOIN {work} w USING (seq) JOIN {table(layout.target_side.table)} t ON {_pair_of('t', layout.target_side.key)}"
-        f" CROSS JOIN LATERAL {_per_field(layout, layout.tracked)}"
-        f" WHERE get_bit(met.fields, f.number) = 1 AND f.differs RETURNING 1),"
-        f" losing AS (SELECT seq, bit_or(lost) AS lost FROM met GROUP BY seq),"
-        f" decided AS (UPDATE {work} w SET fields = w.fields & ~losing.lost FROM losing"
-        f" WHERE losing.seq = w.seq AND losing.lost <> {none} RETURNING 1)"
-        f" SELECT (SELECT count(*) FROM logged)"
-    )
-
-
-def _put_back(layout: Layout, work: str) -> str | None:
-    """Fields of the target's that the source edited: the edit is logged and the target's value will return."""
-    if not layout.owned:
-        return None
-    source_key, target_key = _keys_text(layout)
-    return (
-        f"{CONFLICT} SELECT {_flow(layout)}, {literal(layout.link.name)}, 'update_origin_differs', f.name, {source_key}, {target_key},"
-        f" f.incoming, f.existing, w.stamp, NULL, {literal(layout.target)}, f.rule, f.place FROM {work} w"
-        f" JOIN {table(layout.target_side.table)} t ON {_pair_of('t', layout.target_side.key)}"
-        f" CROSS JOIN LATERAL {_per_field(layout, layout.owned)}"
-        f" WHERE w.act = 'U' AND get_bit(w.kept, f.number) = 1 AND f.differs"
-    )
-
-
-def _too_late(layout: Layout, work: str) -> str:
-    """Updates that met a dead pair, or a row that is gone (its own delete is on its way)."""
-    source_key, target_key = _keys_text(layout)
-    rule = literal("delete wins")
-    gone = f"NOT EXISTS (SELECT FROM {table(layout.target_side.table)} t WHERE {_pair_of('t', layout.target_side.key)})"
-    return (
-        f"{CONFLICT} SELECT {_flow(layout)}, {literal(layout.link.name)}, 'update_deleted', NULL, {source_key}, {target_key},"
-        f" NULL, NULL, w.stamp, NULL, {literal(layout.target)}, {rule}, {literal(str(layout.link.mark))} FROM {work} w"
-        f" WHERE w.act = 'T' OR (w.act = 'U' AND {gone})"
+        f" WHERE w.act IN {WRITING} AND {pair_of('t', layout.target_side.key)} AND ({' OR '.join(changes)})"
     )
 
 
@@ -402,7 +349,7 @@ def _rekey(layout: Layout, work: str) -> str:
     texts = ", ".join(f"x.{quote(k)}::text" for k in (*layout.source_keys, *layout.target_keys))
     return (
         f"UPDATE {crosswalk} x SET {sets}, seq = nextval('replicator.pair_seq') FROM {work} w"
-        f" WHERE w.act IN {WRITING} AND {_pair_of('x', layout.target_keys)} AND ({changed}) RETURNING {texts}, x.seq"
+        f" WHERE w.act IN {WRITING} AND {pair_of('x', layout.target_keys)} AND ({changed}) RETURNING {texts}, x.seq"
     )
 
 
@@ -416,9 +363,9 @@ def _bury(layout: Layout, work: str) -> str:
     texts = ", ".join(f"{k}::text" for k in keys)
     return (
         f"WITH gone AS (DELETE FROM {state(names.crosswalk(layout.link))} x USING {work} w"
-        f" WHERE w.act = 'D' AND {_pair_of('x', layout.target_keys)} RETURNING {gone}, w.lsn, w.stamp)"
-        f" INSERT INTO {state(names.tombstone(layout.link))} ({', '.join(keys)}, {source_lsn}, {target_lsn}, stamp, seq)"
-        f" SELECT {', '.join(keys)}, lsn, {here}, stamp, nextval('replicator.pair_seq') FROM gone"
+        f" WHERE w.act = 'D' AND {pair_of('x', layout.target_keys)} RETURNING {gone}, w.lsn, w.stamp)"
+        f" INSERT INTO {state(names.tombstone(layout.link))} ({', '.join(keys)}, {source_lsn}, {target_lsn}, stamp, seq, deleted_on)"
+        f" SELECT {', '.join(keys)}, lsn, {here}, stamp, nextval('replicator.pair_seq'), {literal(layout.source)} FROM gone"
         f" RETURNING {texts}, seq, {source_lsn}::text, {target_lsn}::text, stamp::text"
     )
 
@@ -430,34 +377,10 @@ def _remember(layout: Layout, work: str) -> str:
     keys = ", ".join(f"w.t_{i}" for i in range(len(layout.target_keys)))
     plain = f"w.act IN {WRITING} AND w.fields & {tracked} <> {layout.none}"
     return (
-        f"INSERT INTO {state(names.ledger(layout.link))} ({columns}, fields, stamp, lsn)"
-        f" SELECT {keys}, w.fields & {tracked}, w.stamp, pg_current_wal_insert_lsn() FROM {work} w WHERE w.marks IS NULL AND {plain}"
-        f" UNION ALL SELECT {keys}, m.fields & w.fields & {tracked}, m.stamp, pg_current_wal_insert_lsn() FROM {work} w"
+        f"INSERT INTO {state(names.ledger(layout.link))} ({columns}, fields, stamp, lsn, source_lsn)"
+        f" SELECT {keys}, w.fields & {tracked}, w.stamp, pg_current_wal_insert_lsn(), w.lsn FROM {work} w WHERE w.marks IS NULL AND {plain}"
+        f" UNION ALL SELECT {keys}, m.fields & w.fields & {tracked}, m.stamp, pg_current_wal_insert_lsn(), m.lsn FROM {work} w"
         f" CROSS JOIN LATERAL replicator.touches(w.fields, w.stamp, w.lsn, w.marks) m WHERE w.marks IS NOT NULL AND {plain}"
-    )
-
-
-def _returned(layout: Layout, work: str) -> str | None:
-    """Rows of the target whose values must go back: what it made itself, what its triggers changed, what it owns."""
-    if not layout.link.two_way:
-        return None
-    clauses = {i: ["w.born"] for i in layout.returning_on_create}
-    for i in layout.returning_after_triggers:
-        changed = f"(w.act IN ('N', 'U') AND get_bit(w.fields, {i}) = 1 AND {layout.differing('t', i, f'w.v_{i}')})"
-        clauses.setdefault(i, []).append(changed)
-    for i in layout.owned:
-        clauses.setdefault(i, []).append(f"(get_bit(w.kept, {i}) = 1 AND {layout.differing('t', i, f'w.v_{i}')})")
-    if not clauses:
-        return None
-    mask = " || ".join(
-        f"CASE WHEN {' OR '.join(clauses[i])} THEN B'1' ELSE B'0' END" if i in clauses else "B'0'" for i in range(layout.width)
-    )
-    reverse = Layout(layout.link, layout.links, layout.tables, layout.target, layout.source).feed
-    columns = ", ".join(f"t.{quote(c)}::text" for c in reverse.columns)
-    return (
-        f"SELECT seq, mask::text, values FROM (SELECT w.seq, {mask} AS mask, ARRAY[{columns}] AS values FROM {work} w"
-        f" JOIN {table(layout.target_side.table)} t ON {_pair_of('t', layout.target_side.key)}"
-        f" WHERE w.act IN ('N', 'U')) r WHERE mask <> {layout.none}"
     )
 
 
@@ -471,8 +394,24 @@ def _edits_recover(layout: Layout) -> str:
     )
 
 
+def _newest_entry(layout: Layout) -> str:
+    """The newest that may lie over an edit that is still unread."""
+    return with_parameters(
+        f"SELECT max(lsn)::text FROM {state(names.ledger(layout.link))} WHERE lsn > CAST({PARAMETER} AS pg_lsn)"
+    )
+
+
 def _forget_ledger(layout: Layout) -> str:
-    return with_parameters(f"DELETE FROM {state(names.ledger(layout.link))} WHERE lsn <= CAST({PARAMETER} AS pg_lsn)")
+    ledger = state(names.ledger(layout.link))
+    return with_parameters(f"DELETE FROM {ledger} WHERE lsn <= CAST({PARAMETER} AS pg_lsn) AND stamp < {PARAMETER}")
+
+
+def _find_key(layout: Layout) -> str:
+    columns = [f"x.{quote(k)}" for k in layout.source_keys]
+    wanted = f"CAST({PARAMETER} AS {layout.key_columns(layout.source)[0].portable})" if len(columns) == 1 else PARAMETER
+    known = columns[0] if len(columns) == 1 else key_text(columns)
+    parts = ", ".join(f"{c}::text" for c in columns)
+    return with_parameters(f"SELECT ARRAY[{parts}] FROM {state(names.crosswalk(layout.link))} x WHERE {known} = {wanted}")
 
 
 def _reread(layout: Layout) -> str:

@@ -33,6 +33,12 @@ class Steps:
     adopt       match keys: I -> A, or M; `ambiguous` takes the M out and returns their seq
     mint        keys that the target generates, for rows to insert
     contest     takes the lost fields out of `work.fields`, logs conflicts; returns the number logged
+    stand_up    deletes that meet an edit made here unseen: logged; where edits win, kept back (K); returns the number logged
+    revive      edits of records that are gone here become V or R (make it again), where edits win
+    rise        those records
+    weigh       clashes of fields that go by values: decided or left to the arbiter; returns the number logged
+    meet_counters   counters of two records that turn out to be one
+    before      what stood here, for tables whose triggers may change more than is written
     put_back    edits of fields that the target owns: logged, marked to be returned
     insert, update, delete   the target's rows; each returns its count
     aside       unique values about to change step aside first, so that rows may swap them (after a refusal only)
@@ -41,11 +47,12 @@ class Steps:
     swallowed   how many records that were inserted are not there (tables with triggers only)
     resolve_self   references to records of the same link that have a pair by now
     too_late    logs changes of dead pairs and of rows that are gone
+    nothing_to_delete   logs deletes of rows that are gone
     rekey       the source's key has changed
     bury        pairs of deleted records become tombstones; returns them as text for the other node
     clear, sweep   empty the session's tables: for good, or cheaply after a few rows
     remember    the ledger of what was written here, with the position; see CONVERGENCE.md
-    returned    rows whose values must flow back: (seq, mask, columns of the reverse feed as text)
+    returned    rows whose values must flow back; program/returned.py says in which columns
     """
 
     project: str
@@ -62,11 +69,18 @@ class Steps:
     ambiguous: str | None = None
     mint: str | None = None
     contest: str | None = None
+    stand_up: str | None = None
+    revive: str | None = None
+    rise: str | None = None
+    weigh: str | None = None
+    meet_counters: str | None = None
+    before: str | None = None
     put_back: str | None = None
     pair: str | None = None
     swallowed: str | None = None
     resolve_self: str | None = None
     too_late: str | None = None
+    nothing_to_delete: str | None = None
     rekey: str | None = None
     bury: str | None = None
     remember: str | None = None
@@ -101,7 +115,8 @@ class Program:
     setup   DDL of the session's temporary tables
     load    the COPY statement that fills the stage; `header` names what stands before the values in each line
     edits_load, edits_forget   the target's own users' edits that were read lately, kept in the session
-    newest_entry    position of the newest entry in the target's ledger
+    newest_entry    position of the newest entry in the target's ledger that lies behind a position
+    find_key    run on the target: the source's key, part by part, of a pair whose source key is this text
     reread  run on the source: the record's staged columns as they are now, as text, by key
     edits_recover   run on the target at start: edits of the *source's* users that the target's ledger remembers
     """
@@ -124,4 +139,5 @@ class Program:
     edits_recover: str | None = None
     forget_ledger: str | None = None
     newest_entry: str | None = None
+    find_key: str | None = None
     reread: str | None = None

@@ -6,7 +6,7 @@ looked up on the source. Joins that a value needs are named after the field's nu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from replicator.errors import ConfigurationError
@@ -53,8 +53,26 @@ def staged(column: str) -> str:
     return f"s.{quote(fitted('n_' + column))}"
 
 
-def expression(value: Expression, target: Column) -> str:
-    return f"CAST(({to_sql(value, staged)}) AS {declared(target)})"
+def staged_before(column: str) -> str:
+    """The value before the change, for columns of weighed fields."""
+    return f"s.{quote(fitted('b_' + column))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Which image of the staged row a value is made from: its columns, and the prefix of what was looked up for it."""
+
+    column: Callable[[str], str]
+    looked_up: str
+    alias: str
+
+
+NOW = Image(staged, "e", "")
+BEFORE = Image(staged_before, "f", "b")
+
+
+def expression(value: Expression, target: Column, image: Image = NOW) -> str:
+    return f"CAST(({to_sql(value, image.column)}) AS {declared(target)})"
 
 
 def project(
@@ -65,26 +83,27 @@ def project(
     source: Table,
     target: Table,
     nodes: tuple[str, str],
+    image: Image = NOW,
 ) -> Projected:
     """The value that `field` takes on the target (nodes: source, target)."""
     source_node, target_node = nodes
     wanted = target.column(field.columns[target_node])
     if target_node in field.convert:
-        return Projected(expression(field.convert[target_node], wanted))
+        return Projected(expression(field.convert[target_node], wanted, image))
     given = source.column(field.columns[source_node])
-    value = staged(given.name)
+    value = image.column(given.name)
     if field.values is not None:
         return _mapped(field, value, wanted, forward=field.first == source_node)
     if field.lookup is not None:
         waits = field.lookup.missing is Missing.WAIT
         if field.lookup.node == target_node:
-            joins, found, key_type = _lookup_join(field, number, value, tables)
+            joins, found, key_type = _lookup_join(field, f"k{image.alias}{number}", value, tables)
         else:
-            joins, found, key_type = (), f"s.{quote(f'e_{number}')}", "?"
+            joins, found, key_type = (), f"s.{quote(f'{image.looked_up}_{number}')}", "?"
         miss = f"{value} IS NOT NULL AND {found} IS NULL" if waits else None
         return Projected(cast(found, key_type, declared(wanted)), joins, miss, f"{value}::text")
     if field.reference is not None:
-        return _referenced(links[field.reference.link], field, number, value, wanted, nodes)
+        return _referenced(links[field.reference.link], field, f"r{image.alias}{number}", value, wanted, nodes)
     return Projected(cast(value, given.portable, declared(wanted)))
 
 
@@ -109,10 +128,9 @@ def _null_guard(value: str, other: str) -> str:
     return f" ELSE CASE WHEN {value} IS NOT NULL THEN {other.removeprefix(' ELSE ')} END" if other else ""
 
 
-def _lookup_join(field: Field, number: int, value: str, tables: Tables) -> tuple[tuple[str, ...], str, str]:
+def _lookup_join(field: Field, alias: str, value: str, tables: Tables) -> tuple[tuple[str, ...], str, str]:
     lookup = field.lookup
     assert lookup is not None
-    alias = f"k{number}"
     by, key = quote(lookup.by), quote(lookup.key)
     known = tables[lookup.node, lookup.table]
     if known.is_unique((lookup.by,)):
@@ -127,11 +145,10 @@ def _lookup_join(field: Field, number: int, value: str, tables: Tables) -> tuple
     return (f"LEFT JOIN ({inner}) {alias} ON {alias}.natural_key = {value}::text",), f"{alias}.found", "?"
 
 
-def _referenced(other: Link, field: Field, number: int, value: str, wanted: Column, nodes: tuple[str, str]) -> Projected:
+def _referenced(other: Link, field: Field, alias: str, value: str, wanted: Column, nodes: tuple[str, str]) -> Projected:
     source_keys, target_keys = names.pair_columns(other, nodes[0]), names.pair_columns(other, nodes[1])
     if len(source_keys) != 1 or len(target_keys) != 1:
         raise ConfigurationError(f"{field.mark}: link {other.name} has a key of several columns and cannot be referred to")
-    alias = f"r{number}"
     join = f"LEFT JOIN {state(names.crosswalk(other))} {alias} ON {alias}.{quote(source_keys[0])} = {value}"
     found = f"{alias}.{quote(target_keys[0])}"
     assert field.reference is not None

@@ -9,17 +9,26 @@ from replicator.model.table import Column
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.program import Wait
-from replicator.program.sql import quote, table
+from replicator.program.sql import declared, quote, table
 
 
 def stage_ddl(layout: Layout, stage: str) -> str:
-    """The session's stage: seq, op, fields, [stamp, lsn, marks], key before the batch (o_), values (n_), looked up (e_)."""
+    """The session's stage: seq, op, fields, [stamp, lsn, marks], key before the batch (o_), values (n_), looked up (e_);
+    for counters what is added (d_); for weighed fields which of them have a value before (`based`) or the value an answer
+    expects (`answers`), the columns before (b_), what was looked up for those (f_), the values expected (x_)."""
     columns = ["seq bigint", 'op "char"', "fields bit varying"]
     if not layout.direct:
         columns += ["stamp bigint", "lsn pg_lsn", "marks text"]
     columns += [f"{quote(fitted('o_' + k))} {layout.source_table.column(k).portable}" for k in layout.source_side.key]
     columns += [f"{quote(fitted('n_' + c))} {layout.source_table.column(c).portable}" for c in layout.feed.columns]
     columns += [f"{quote(f'e_{e.field}')} {e.stage_type}" for e in layout.enrichments]
+    columns += [f"d_{i} numeric" for i in layout.counted]
+    if layout.weighed:
+        columns += ["based bit varying", "answers bit varying"]
+        before = [layout.feed.columns[p] for p in layout.feed.weighed_columns]
+        columns += [f"{quote(fitted('b_' + c))} {layout.source_table.column(c).portable}" for c in before]
+        columns += [f"{quote(f'f_{e.field}')} {e.stage_type}" for e in layout.enrichments if e.field in layout.weighed]
+        columns += [f"x_{i} {declared(layout.target_column(i))}" for i in layout.weighed]
     return f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(columns)})"
 
 
@@ -28,7 +37,8 @@ def stage_load(stage: str) -> str:
 
 
 def joins_of(layout: Layout) -> str:
-    return " ".join(join for p in layout.projected.values() for join in p.joins)
+    both = (*layout.projected.values(), *layout.projected_before.values())
+    return " ".join(join for p in both for join in p.joins)
 
 
 def act_filter(layout: Layout, operations: str) -> list[str]:

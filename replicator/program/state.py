@@ -28,8 +28,8 @@ def link_tables(link: Link, links: Mapping[str, Link], tables: Tables, node: str
     sides = (", ".join(quote(k) for k in names.pair_columns(link, side.node)) for side in link.sides)
     uniques = ", ".join(f"UNIQUE ({keys}) DEFERRABLE" for keys in sides)
     ddl = [
-        f"CREATE TABLE IF NOT EXISTS {crosswalk} ({keys}, seq bigint, {uniques})",
-        f"CREATE TABLE IF NOT EXISTS {tombstone} ({keys}, {positions}, stamp bigint NOT NULL, seq bigint,"
+        f"CREATE TABLE IF NOT EXISTS {crosswalk} ({keys}, seq bigint, made bigint, {uniques})",
+        f"CREATE TABLE IF NOT EXISTS {tombstone} ({keys}, {positions}, stamp bigint NOT NULL, seq bigint, deleted_on text NOT NULL,"
         f" at timestamptz NOT NULL DEFAULT now())",
     ]
     for side in link.sides:
@@ -41,6 +41,12 @@ def link_tables(link: Link, links: Mapping[str, Link], tables: Tables, node: str
         listed = ", ".join(f"{quote(name)} {declared(column)} NOT NULL" for name, column in own)
         ddl.append(
             f"CREATE TABLE IF NOT EXISTS {state(names.ledger(link))} ({listed}, fields bit varying NOT NULL,"
-            f" stamp bigint NOT NULL, lsn pg_lsn NOT NULL)"
+            f" stamp bigint NOT NULL, lsn pg_lsn NOT NULL, source_lsn pg_lsn)"
+        )
+        # It is kept for weeks, for people who ask where a value came from; merging reads its end only.
+        index = quote(names.fitted(f"{names.ledger(link)}_end"))
+        ddl.append(
+            f"CREATE INDEX IF NOT EXISTS {index} ON {state(names.ledger(link))} USING brin (lsn, stamp)"
+            f" WITH (pages_per_range = 32, autosummarize = on)"
         )
     return ddl

@@ -1,7 +1,7 @@
-"""Statements that a server is asked to plan, never to run, so that it says what it thinks of a link.
+"""Statements by which a server says what it thinks of a link.
 
-First each of the user's expressions alone, so that what is refused has its place in the file; then the
-compiled steps as a whole.
+It plans each of the user's expressions alone, so that what is refused has its place in the file, and then the compiled
+steps as a whole. Only merges are evaluated, and only for values made for the purpose: no statement here runs on a table.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
-from replicator.mapping.expressions import to_sql
+from replicator.mapping.expressions import to_sql, to_sql_both
+from replicator.mapping.samples import samples
 from replicator.model.finding import Mark
 from replicator.model.link import Link
+from replicator.model.table import Column
 from replicator.program.layout import Layout
 from replicator.program.program import Program
 from replicator.program.projection import Tables, expression
-from replicator.program.sql import quote, table
+from replicator.program.sql import PARAMETER, declared, differs, quote, table, with_parameters
 
 PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")  # what EXPLAIN takes
 
@@ -27,6 +29,56 @@ class Trial:
     where: Mark
     what: str
     sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergeTrial:
+    """A merge to be evaluated for made-up values on the node that will do so. All values travel as text.
+
+    merge    takes two arrays, gives the merged value of each pair
+    same     takes two arrays, gives for each pair whether the two are one value
+    usable   takes an array, gives each of its texts as the type writes it
+    listed   gives the values of a type that lists them (an enum), if it is one; `candidates` are those to try else
+    """
+
+    where: Mark
+    field: str
+    node: str
+    type: str
+    merge: str
+    same: str
+    usable: str
+    listed: str | None
+    candidates: tuple[str, ...]
+
+
+def merge_trials(link: Link, tables: Tables) -> Iterator[MergeTrial]:
+    node = link.arbiter
+    places = {side.node: alias for side, alias in zip(link.sides, "ab", strict=True)}
+    for field in link.fields:
+        rule = field.rule
+        if rule.merge is None:
+            continue
+        column = tables[node, link.side(node).table].column(field.columns[node])
+        kind, merged = declared(column), to_sql_both(rule.merge, lambda at, _: f"v.{places[at]}")
+        pairs = f"FROM unnest(CAST({PARAMETER} AS text[]), CAST({PARAMETER} AS text[])) WITH ORDINALITY AS given (a, b, n)"
+        typed = f"CROSS JOIN LATERAL (SELECT CAST(given.a AS {kind}) AS a, CAST(given.b AS {kind}) AS b) AS v"
+        one = f"FROM unnest(CAST({PARAMETER} AS text[])) WITH ORDINALITY AS given (a, n)"
+        yield MergeTrial(
+            where=rule.merge.mark,
+            field=field.name,
+            node=node,
+            type=column.type,
+            merge=with_parameters(f"SELECT CAST(CAST(({merged}) AS {kind}) AS text) {pairs} {typed} ORDER BY n"),
+            same=with_parameters(f"SELECT NOT ({differs(column, 'v.a', 'v.b')}) {pairs} {typed} ORDER BY n"),
+            usable=with_parameters(f"SELECT CAST(CAST(given.a AS {column.type}) AS text) {one} ORDER BY n"),
+            listed=_enum_values(column) if column.category == "E" else None,
+            candidates=samples(column),
+        )
+
+
+def _enum_values(column: Column) -> str:
+    return f"SELECT CAST(unnest(enum_range(CAST(NULL AS {column.base_type}))) AS text) LIMIT 12"
 
 
 def expression_trials(link: Link, links: Mapping[str, Link], tables: Tables, source: str, target: str) -> Iterator[Trial]:

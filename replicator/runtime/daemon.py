@@ -104,7 +104,7 @@ class Daemon:
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
                 for flow in exchange.flows:
-                    flow.tidy(self.config.settings.retention_days)
+                    flow.tidy(self.config.settings.retention_days, self.config.settings.history_days)
                     flow.ask_for_retries()
             if not steps:
                 exchange.wait(WAIT_SECONDS)

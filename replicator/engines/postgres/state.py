@@ -10,7 +10,7 @@ from replicator.engines.postgres.sql import statement
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError
 from replicator.model import position
-from replicator.ports.state import Checkpoint, Parked
+from replicator.ports.state import Checkpoint, Parked, Wanted
 
 
 def _sql(name: str) -> str:
@@ -92,6 +92,21 @@ class PostgresFlowState:
 
     def clear_outbox(self, flow: str, upto: int) -> None:
         self._writer.execute(_sql("clear_outbox"), (flow, upto))
+
+    def stopped(
+        self, link: str, field: str, keys: tuple[str, str], values: tuple[str | None, str | None], stamp: int, place: str
+    ) -> None:
+        self._writer.execute(_sql("stopped"), (self._flow, link, field, *keys, *values, stamp, place))
+
+    def wanted(self) -> list[Wanted]:
+        rows = self._writer.query(_sql("wanted"), (self._flow,))
+        return [
+            Wanted(number, link, field, key, stamp, position.number(at) if at else 0)
+            for number, link, field, key, stamp, at in rows
+        ]
+
+    def unwanted(self, number: int) -> None:
+        self._writer.execute(_sql("unwanted"), (number,))
 
     def step_clock(self, lsn: int, stamp: int) -> None:
         self._writer.execute(_sql("step_clock"), (self._flow, position.text(lsn), stamp))

@@ -1,0 +1,103 @@
+"""What a node has to tell beside its users' edits: values it made itself, what it owns, decisions on clashes.
+
+`Answers` holds those of one flow's source until the stream has come to the position at which
+they were given. So they take their place among the users' edits as if they stood in the WAL,
+and no older edit can come after one. The outbox table is the truth; this follows it after
+every commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from replicator.capture.batch import UPDATE, Delta, RowChange, Touch, amount
+from replicator.capture.messages import Value
+from replicator.model import stamp
+from replicator.program.program import Program
+
+HOPS = 4  # a value that came back changed so often will not settle
+
+
+@dataclass(slots=True)
+class Answers:
+    """`waiting`: (id in the outbox, link, row) in the order they were given; `upto`: the last id that is applied."""
+
+    waiting: list[tuple[int, str, RowChange]] = field(default_factory=list)
+    upto: int = 0
+    _due: int = 0
+
+    def due(self, reached: int, limit: int) -> list[tuple[str, RowChange]]:
+        """Those that may go now that the stream has come so far, at most `limit`; they stay until `settled`."""
+        self._due = 0
+        for _, _, row in self.waiting[:limit]:
+            if row.lsn > reached:
+                break
+            self._due += 1
+        return [(link, row) for _, link, row in self.waiting[: self._due]]
+
+    @property
+    def last(self) -> int:
+        """Id of the last one due."""
+        return self.waiting[self._due - 1][0] if self._due else 0
+
+    @property
+    def greatest_stamp(self) -> int:
+        return max((row.stamp for _, _, row in self.waiting[: self._due]), default=0)
+
+    def settled(self) -> None:
+        """What was due is applied and committed."""
+        if self._due:
+            self.upto = self.last
+            del self.waiting[: self._due]
+            self._due = 0
+
+    def counted_since(self) -> dict[tuple[str, Any], int]:
+        """Records whose counters were settled by an answer that is still waiting: (link, key) -> from which position on
+        what is added counts."""
+        return {(link, row.key): row.lsn for _, link, row in self.waiting if row.deltas}
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """`row` for the way back, or, if `stopped`, what would have gone on for ever."""
+
+    seq: int
+    row: RowChange
+    stopped: bool
+
+
+def returned(
+    program: Program, back: Program, rows: Sequence[RowChange], found: Sequence[tuple[Any, ...]], node: int
+) -> list[Returned]:
+    """The rows that program/returned.py found, as changes of the target's own (`node`), stamped just above what they answer.
+    Their position is filled in when it is known."""
+    link, feed = program.link, back.feed
+    answers = []
+    for seq, mask, texts, answered, was, amounts in found:
+        asked = rows[seq]
+        values: list[Value] = [None if t is None else t.encode() for t in texts]
+        fields = int(mask[::-1], 2)
+        made = stamp.above(asked.stamp, node)
+        change = RowChange(UPDATE, tuple(values[: feed.keys]), values, {}, fields, [Touch(fields, made, 0)], made, 0)
+        change.hops = asked.hops + 1
+        known = int(answered[::-1], 2) if answered else 0
+        for number, before in zip(feed.weighed, was, strict=True):
+            if not fields >> number & 1:
+                continue
+            if known >> number & 1:
+                # The other side has what it sent.
+                sent = program.feed.columns.index(link.fields[number].columns[program.source])
+                change.expected[number] = asked.values[sent]
+            elif before is not None:
+                change.base[feed.columns.index(link.fields[number].columns[program.target])] = before.encode()
+        change.deltas = [
+            _delta(number, text) for (number, _), text in zip(feed.counted, amounts, strict=True) if text is not None
+        ]
+        answers.append(Returned(seq, change, change.hops > HOPS))
+    return answers
+
+
+def _delta(number: int, text: str) -> Delta:
+    return (0, number, amount(text.encode()))

@@ -1,0 +1,99 @@
+"""Edits against deletes: which of them wins is the link's word, the same on both nodes.
+
+Where deletes win (the default), an edit that meets a dead record is logged and gone. Where
+edits win (`update_deleted: update`), a delete that meets an unseen edit is not carried out,
+and an edit that finds its record deleted makes it again under its old key, with what the
+link's fields hold; columns that no field fills take their defaults.
+"""
+
+from __future__ import annotations
+
+from replicator.program import names
+from replicator.program.contest import CONFLICT, flow_and_link, keys_text, pair_of
+from replicator.program.layout import Layout
+from replicator.program.sql import literal, quote, state, table
+
+
+def _rule(layout: Layout) -> str:
+    return literal("update wins" if layout.link.update_wins else "delete wins")
+
+
+def _missing(layout: Layout) -> str:
+    return f"NOT EXISTS (SELECT FROM {table(layout.target_side.table)} t WHERE {pair_of('t', layout.target_side.key)})"
+
+
+def tombstone_join(layout: Layout, dead: str) -> str:
+    """`g`: the tombstone of a pair whose death the source's change did not know."""
+    keys = ", ".join(f"d.{quote(k)}" for k in layout.target_keys)
+    tombstone = state(names.tombstone(layout.link))
+    return (
+        f"LEFT JOIN LATERAL (SELECT {keys}, d.deleted_on FROM {tombstone} d WHERE x.{quote(layout.target_keys[0])} IS NULL"
+        f" AND {dead} ORDER BY d.at DESC LIMIT 1) g ON true"
+    )
+
+
+def stand_up(layout: Layout, work: str, edits: str) -> str:
+    """Deletes that meet an edit made here unseen: logged, and where edits win, kept back."""
+    on = " AND ".join(f"e.t_{i} = w.t_{i}" for i in range(len(layout.target_keys)))
+    winner = layout.target if layout.link.update_wins else layout.source
+    kept = ""
+    if layout.link.update_wins:
+        kept = f", kept AS (UPDATE {work} w SET act = 'K' FROM met WHERE met.seq = w.seq RETURNING 1)"
+    return (
+        f"WITH met AS (SELECT w.seq, max(e.stamp) AS theirs FROM {work} w JOIN {edits} e ON {on}"
+        f" WHERE w.act = 'D' AND (e.until IS NULL OR e.until > w.lsn) GROUP BY w.seq),"
+        f" logged AS ({CONFLICT} SELECT {flow_and_link(layout)}, 'delete_origin_differs', NULL, {keys_text(layout)}, NULL, NULL,"
+        f" w.stamp, met.theirs, w.lsn, {literal(winner)}, {_rule(layout)}, {literal(str(layout.link.mark))}"
+        f" FROM met JOIN {work} w USING (seq) RETURNING 1){kept}"
+        f" SELECT (SELECT count(*) FROM logged)"
+    )
+
+
+def revive(layout: Layout, work: str) -> str | None:
+    """Edits whose record is gone here make it again, where edits win (V: its pair lives, R: its pair had died). Returns how
+    many there are, all logged."""
+    if not layout.link.update_wins:
+        return None
+    return (
+        f"WITH risen AS (UPDATE {work} w SET act = CASE w.act WHEN 'U' THEN 'V' ELSE 'R' END, how = CASE w.act WHEN 'U' THEN 'V' ELSE 'R' END"
+        f" WHERE (w.act = 'U' AND {_missing(layout)}) OR w.act = 'R' RETURNING w.*)"
+        f" {CONFLICT} SELECT {flow_and_link(layout)}, 'update_deleted', NULL, {keys_text(layout)}, NULL, NULL, w.stamp, NULL, w.lsn,"
+        f" {literal(layout.source)}, {_rule(layout)}, {literal(str(layout.link.mark))} FROM risen w"
+    )
+
+
+def rise(layout: Layout, work: str) -> str | None:
+    """The records made again, under the keys they had."""
+    if not layout.link.update_wins:
+        return None
+    columns = dict(layout.created_columns)
+    columns |= {layout.target_column(i).name: f"w.v_{i}" for i in (*layout.written, *layout.owned)}
+    keys = layout.key_columns(layout.target)
+    columns |= {column.name: f"w.t_{i}" for i, column in enumerate(keys)}
+    overriding = " OVERRIDING SYSTEM VALUE" if any(c.identity_always for c in keys) else ""
+    return (
+        f"INSERT INTO {table(layout.target_side.table)} ({', '.join(quote(c) for c in columns)}){overriding}"
+        f" SELECT {', '.join(columns.values())} FROM {work} w WHERE act IN ('R', 'V') ORDER BY seq"
+    )
+
+
+def too_late(layout: Layout, work: str) -> str:
+    """Edits that met a dead pair, or a row that is gone (two ways: its own delete is on its way)."""
+    gone = "update_deleted" if layout.link.two_way else "update_missing"
+    return (
+        f"{CONFLICT} SELECT {flow_and_link(layout)}, CASE WHEN w.act = 'T' THEN 'update_deleted' ELSE {literal(gone)} END, NULL,"
+        f" {keys_text(layout)}, NULL, NULL, w.stamp, NULL, w.lsn, {literal(layout.target)}, {literal('delete wins')},"
+        f" {literal(str(layout.link.mark))} FROM {work} w WHERE w.act = 'T' OR (w.act = 'U' AND {_missing(layout)})"
+    )
+
+
+def nothing_to_delete(layout: Layout, work: str) -> str | None:
+    """Deletes of records that are gone here already: both sides agree, and it is written down."""
+    rule = layout.link.delete.get(layout.target)
+    if rule is not None and rule.kind == "ignore":
+        return None
+    return (
+        f"{CONFLICT} SELECT {flow_and_link(layout)}, 'delete_missing', NULL, {keys_text(layout)}, NULL, NULL, w.stamp, NULL, w.lsn,"
+        f" {literal(layout.source)}, 'delete wins', {literal(str(layout.link.mark))} FROM {work} w"
+        f" WHERE w.act = 'D' AND {_missing(layout)}"
+    )
