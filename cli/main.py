@@ -18,7 +18,7 @@ import typer
 
 from replicator.errors import ReplicatorError
 
-from . import check, demo, init, lint, run, status, teardown
+from . import check, conflicts, demo, explain, init, lint, run, status, teardown
 from .output import Output
 from .session import Common, ConfigOption, JsonOption
 
@@ -36,6 +36,8 @@ app.command("lint")(lint.lint)
 app.command("check")(check.check)
 app.command("run")(run.run)
 app.command("status")(status.status)
+app.add_typer(conflicts.app, name="conflicts")
+app.command("explain")(explain.explain)
 
 
 @app.callback(invoke_without_command=True)

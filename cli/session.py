@@ -37,10 +37,12 @@ class BadConfiguration(ConfigurationError):
 
 @dataclass
 class Session:
-    """One run of one command. `environ` holds the DSNs, which are handed on and never shown."""
+    """One run of one command. `environ` holds the DSNs, which are handed on and never shown.
+    `named`: the configuration was named by an option."""
 
     config_path: Path
     output: Output
+    named: bool = False
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     def require_file(self) -> None:
@@ -73,4 +75,4 @@ def open_session(context: typer.Context, config: Path | None, as_json: bool) -> 
     """Options may stand before the command or after it; those after it count."""
     common = context.find_object(Common) or Common()
     path = config or common.config or Path(os.environ.get("REPLICATOR_CONFIG") or DEFAULT_CONFIG)
-    return Session(path, Output(as_json or common.as_json))
+    return Session(path, Output(as_json or common.as_json), named=bool(config or common.config))
