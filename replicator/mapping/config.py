@@ -41,6 +41,7 @@ BOUNDS: dict[str, Bounds] = {
     "lock_timeout_ms": Bounds(1, 600_000),
     "clock_limit_ms": Bounds(1, 3_600_000),
     "retention_days": Bounds(1, 3_650),
+    "history_days": Bounds(1, 3_650),
 }
 
 
