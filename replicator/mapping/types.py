@@ -71,6 +71,12 @@ def _split(written: str) -> tuple[str, tuple[int, ...]]:
     return _ALIASES.get(name, name), tuple(int(p) for p in (parts[2], parts[3]) if p is not None)
 
 
+def shape_of(column: Column) -> tuple[str, tuple[int, ...]]:
+    """The type's own name, and its modifier (a length, a time's digits, or precision and scale)."""
+    kind = _Type.of(column)
+    return kind.name, kind.modifier
+
+
 def is_exact(column: Column) -> bool:
     """Whether sums of the column's values do not depend on the order of adding."""
     name = _Type.of(column).name

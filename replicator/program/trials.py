@@ -17,7 +17,7 @@ from replicator.model.table import Column
 from replicator.program.layout import Layout
 from replicator.program.program import Program
 from replicator.program.projection import Tables, expression
-from replicator.program.sql import PARAMETER, declared, differs, quote, table, with_parameters
+from replicator.program.sql import PARAMETER, declared, quote, table, with_parameters
 
 PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")  # what EXPLAIN takes
 
@@ -36,7 +36,7 @@ class MergeTrial:
     """A merge to be evaluated for made-up values on the node that will do so. All values travel as text.
 
     merge    takes two arrays, gives the merged value of each pair
-    same     takes two arrays, gives for each pair whether the two are one value
+    same     takes two arrays, gives for each pair whether the type calls the two equal; fails for types that cannot tell
     usable   takes an array, gives each of its texts as the type writes it
     listed   gives the values of a type that lists them (an enum), if it is one; `candidates` are those to try else
     """
@@ -70,7 +70,7 @@ def merge_trials(link: Link, tables: Tables) -> Iterator[MergeTrial]:
             node=node,
             type=column.type,
             merge=with_parameters(f"SELECT CAST(CAST(({merged}) AS {kind}) AS text) {pairs} {typed} ORDER BY n"),
-            same=with_parameters(f"SELECT NOT ({differs(column, 'v.a', 'v.b')}) {pairs} {typed} ORDER BY n"),
+            same=with_parameters(f"SELECT CAST(v.a IS NOT DISTINCT FROM v.b AS text) {pairs} {typed} ORDER BY n"),
             usable=with_parameters(f"SELECT CAST(CAST(given.a AS {column.type}) AS text) {one} ORDER BY n"),
             listed=_enum_values(column) if column.category == "E" else None,
             candidates=samples(column),

@@ -2,33 +2,56 @@
 
 Promises: nothing is changed on any server; a node that cannot be reached is one finding and the others are still
 looked at. Codes here: K050 a node that is not reached, K060 an expression and K062 a compiled step that a server
-refuses, K061 what could not be tried.
+refuses, K061 what could not be tried, K064 a merge that gives another value the other way round or again, K065 one that
+depends on the order of three edits, K066 one that fails for some values.
+
+The examples in K064 to K066 are made of values made up for the column's type, never of anybody's data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Literal
 
 import psycopg
 
 from replicator.engines.postgres.connect import connect
-from replicator.engines.postgres.rehearse import rehearse
+from replicator.engines.postgres.rehearse import MergeResult, rehearse, try_merge
 from replicator.engines.postgres.setup import flow_name
 from replicator.errors import ConfigurationError, ReplicatorError
+from replicator.mapping.laws import Law, shown
 from replicator.mapping.structure import check_structure
 from replicator.model.config import Config
-from replicator.model.finding import Finding
+from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link
 from replicator.program.compile import compile_flow
 from replicator.program.projection import Tables
 from replicator.program.state import link_tables
-from replicator.program.trials import Trial, expression_trials, step_trials
+from replicator.program.trials import Trial, expression_trials, merge_trials, step_trials
 from replicator.runtime.wiring import Catalog, complete, dsn_of, flows_of, links_between, node_pairs
 
 Connections = Mapping[str, psycopg.Connection]
 
 EXPRESSION_HINT = "the types of what it reads must suit; a cast is written cast(crm.x as integer)"
 STEP_HINT = "check the types of the columns that the link pairs; if they suit each other, please report this"
+LAWS: dict[Law, tuple[str, str, str]] = {  # code, what is wrong, what to do
+    "sides": (
+        "K064",
+        "depends on which side a value stands",
+        "use what treats both alike, such as greatest() or least(); where one side counts more, let that node own the field",
+    ),
+    "again": (
+        "K064",
+        "changes what is merged already, so a value that meets itself again grows or shrinks",
+        "use what leaves two equal values as they are, such as greatest() or least(); for sums there is `rule: delta`",
+    ),
+    "order": (
+        "K065",
+        "depends on which edits meet first: both sides end alike, but nobody can say beforehand how",
+        "use what gives the same in any order, such as greatest() or least(), or `rule: queue` to have a person decide",
+    ),
+}
 
 
 def connect_all(config: Config, environ: Mapping[str, str], purpose: str) -> tuple[dict[str, psycopg.Connection], list[Finding]]:
@@ -56,8 +79,11 @@ def check_links(config: Config, connections: Connections, catalog: Catalog) -> l
         if set(pair) <= connections.keys():
             links = links_between(config, pair)
             tables = complete({key: found for key, found in catalog.items() if key[0] in pair})
+            merges = _merges(links, tables, connections)
+            refused = {finding.where.path for finding in errors_of(merges) if isinstance(finding.where, Mark)}
+            findings += merges
             for source, target in flows_of(links, pair):
-                findings += _rehearsed(links, tables, source, target, connections[target])
+                findings += _rehearsed(links, tables, source, target, connections[target], refused)
     return in_order(findings)
 
 
@@ -71,13 +97,50 @@ def in_order(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=place)
 
 
+def _merges(links: Sequence[Link], tables: Tables, connections: Connections) -> list[Finding]:
+    """Every merge, tried on the node that decides."""
+    findings: list[Finding] = []
+    for trial in (trial for link in links for trial in merge_trials(link, tables)):
+        try:
+            findings += _of_merge(try_merge(connections[trial.node], trial))
+        except ReplicatorError as error:
+            message = f"the merge of field {trial.field} could not be tried: {error.message}"
+            findings.append(Finding(trial.where, "K061", message, error.hint, "note"))
+    return findings
+
+
+def _of_merge(result: MergeResult) -> list[Finding]:
+    trial, findings = result.trial, list[Finding]()
+    what = f"the merge of field {trial.field}"
+    if result.refused is not None:
+        message = f"{trial.node} refuses {what}: {result.refused.said} (SQLSTATE {result.refused.sqlstate})"
+        return [Finding(trial.where, "K060", message, EXPRESSION_HINT)]
+    if result.tried < 2:
+        message = f"{what} could not be tried: no values of the type {trial.type} can be made up"
+        hint = "see for yourself that it gives the same value the other way round, again, and in any order"
+        return [Finding(trial.where, "K061", message, hint, "note")]
+    if result.failure is not None:
+        one, other = map(shown, result.failure.values)
+        answer = result.failure.answer
+        message = f"{what} fails, for example of {one} and {other}: {answer.said} (SQLSTATE {answer.sqlstate})"
+        hint = "two such edits would be parked: use an expression that all values of the column go through"
+        findings.append(Finding(trial.where, "K066", message, hint, "warning"))
+    if result.breach is not None:
+        code, wrong, hint = LAWS[result.breach.law]
+        severity: Literal["error", "warning"] = "warning" if code == "K065" else "error"
+        findings.append(Finding(trial.where, code, f"{what} {wrong}: {result.breach.example}", hint, severity))
+    return findings
+
+
 def _rehearsed(
     links: Sequence[Link],
     tables: Tables,
     source: str,
     target: str,
     connection: psycopg.Connection,
+    spared: AbstractSet[str],
 ) -> list[Finding]:
+    """`spared`: files whose steps are not tried, for something in them is refused already."""
     by_name = {link.name: link for link in links}
     try:
         programs = compile_flow(links, tables, source, target)
@@ -90,7 +153,7 @@ def _rehearsed(
         for program in programs:
             single += expression_trials(program.link, by_name, tables, source, target)
         alone = rehearse(connection, target, ddl, single)
-        places = {refusal.trial.where.path for refusal in alone}
+        places = {refusal.trial.where.path for refusal in alone} | spared
         whole = [trial for program in programs for trial in step_trials(program) if trial.where.path not in places]
         together = rehearse(connection, target, ddl, whole)
     except ReplicatorError as error:
