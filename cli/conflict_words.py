@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from replicator.runtime.history import Conflict, Edit, Standing
+from replicator.model.link import Link
+from replicator.runtime.history import Conflict, Edit, Standing, field_of
 from replicator.runtime.replay import ended
 
 LONG = 300
+BREAKER = "breaker"  # the rule of what was stopped because it would have gone on for ever
 WHAT = {
     "insert_exists": "the record was entered on both sides, and {field} was not the same",
     "update_origin_differs": "both sides changed {field}, neither knowing of the other's change",
@@ -55,6 +57,10 @@ def outcome(one: Conflict) -> str:
         return "gone: both agree by now"
     if one.status == "resolved":
         return f"{one.settled_by or 'a person'} settled it: {_whose(one)}"
+    if one.rule == BREAKER:
+        return "stopped: each side keeps changing it"
+    if one.kind == "delete_missing":
+        return "both had deleted it"
     if one.winner == "both":
         return f"merged ({one.rule})"
     return f"{one.winner or 'nobody'} won ({one.rule})"
@@ -74,12 +80,18 @@ def line(one: Conflict) -> tuple[object, ...]:
     return (at, one.id, one.link, record(one.keys), one.field or "(record)", one.kind, outcome(one))
 
 
-def story(one: Conflict, now: Mapping[str, Standing], is_running: bool, again: str) -> Iterator[tuple[str, str]]:
-    """(label, text). `again`: options that commands in the text need."""
+def story(
+    one: Conflict, link: Link | None, now: Mapping[str, Standing], is_running: bool, again: str
+) -> Iterator[tuple[str, str]]:
+    """(label, text). `link`: if it is still there; `again`: options that commands in the text need."""
     source, target = one.nodes
     also = f", also logged as {', '.join(one.also)}" if one.also else ""
     yield "conflict", f"{one.id}{also}"
     yield "record", f"{one.link}: {record(one.keys)}"
+    field = field_of(link, one.field)
+    if link is not None and field is not None:
+        columns = (f"{link.side(node).table}.{column} on {node}" for node, column in field.columns.items())
+        yield "field", f"{one.field}: {', '.join(columns)}"
     what = WHAT.get(one.kind, "{source}'s change met what {target} has").format(source=source, target=target, field=one.field)
     owner = one.rule.removeprefix("owner ") if one.rule.startswith("owner ") else None
     if owner is not None and one.kind == "update_origin_differs":
@@ -93,10 +105,13 @@ def story(one: Conflict, now: Mapping[str, Standing], is_running: bool, again: s
         yield "before", before
         yield "", f"(values are written as {one.node} has them)"
     yield from _decision(one, owner)
-    yield "rule", f"{one.rule}, {one.place}"
     written = _line_of(one.place)
-    if written:
-        yield "", f"which now reads: {written}"
+    if written.startswith("link:"):
+        yield "rule", f"{one.rule}, for neither the field nor the link names another, {one.place}"
+    else:
+        yield "rule", f"{one.rule}, {one.place}"
+        if written:
+            yield "", f"which now reads: {written}"
     yield "now", _now(one, now)
     if one.waits:
         yield from _to_settle(one, is_running, again)
@@ -121,6 +136,11 @@ def _decision(one: Conflict, owner: str | None) -> Iterator[tuple[str, str]]:
     elif one.status == "resolved":
         value = f", {shown(ended(one).value)}"
         yield "decided", f"by {one.settled_by or 'a person'}, {clock(one.settled)}: {_whose(one)}{value}"
+    elif one.rule == BREAKER:
+        yield "decided", "nobody won: each side keeps changing what the other writes (by a trigger?), so it was stopped;"
+        yield "", "each has its own value, and the record is parked for a person to look at"
+    elif one.kind == "delete_missing":
+        yield "decided", "nothing had to be done: both sides agree that it is gone"
     elif one.winner == "both":
         yield "decided", f"both count: the rule makes one value of the two, {shown(one.written)}"
     elif owner is not None:
@@ -162,12 +182,12 @@ def _now(one: Conflict, now: Mapping[str, Standing]) -> str:
 
 
 def _to_settle(one: Conflict, is_running: bool, again: str) -> Iterator[tuple[str, str]]:
-    width = max(len(node) for node in one.nodes) + len("--take ")
-    for label, command in zip(("to settle", "", ""), commands(one, again), strict=True):
-        choice = command.rpartition(" --")[2]
-        node = choice.removeprefix("take ")
-        stands = f"{shown(one.edit(node).value, 60)} on both sides" if node in one.nodes else f"another, as {one.node} writes it"
-        yield label, f"{command:<{len(command) + max(0, width - len('--' + choice))}}   {stands}"
+    told = commands(one, again)
+    stands = [f"{shown(one.edit(node).value, 60)} on both sides" for node in one.nodes]
+    stands.append(f"another value, as {one.node} writes it")
+    width = max(map(len, told))
+    for label, command, what in zip(("to settle", "", ""), told, stands, strict=True):
+        yield label, f"{command:<{width}}   {what}"
     yield "", promise(is_running)
 
 

@@ -145,7 +145,7 @@ def show(
         now = standing(loaded, connections, one)
         is_running = one.waits and running(connections, one)
     again = _again(session)
-    for label, text in words.story(one, now, is_running, again):
+    for label, text in words.story(one, link_of(loaded, one.link), now, is_running, again):
         session.output.line(f"{label:<{max(10, len(one.nodes[0]) + 2, len(one.nodes[1]) + 2)}}{text}")
     here = {node: {"known": s.known, "present": s.present, "value": s.value} for node, s in now.items()}
     extra = {"now": here, "commands": words.commands(one, again) if one.waits else []}

@@ -13,9 +13,9 @@ from replicator.mapping.findings import near
 from replicator.model import stamp
 from replicator.model.config import Config
 from replicator.model.link import Field, Link
-from replicator.runtime.explain import Explanation, FieldStory, NotFound, Parked, document, node_of
+from replicator.runtime.explain import Explanation, FieldStory, NotFound, Parked, document
 from replicator.runtime.explain import explain as explain_record
-from replicator.runtime.history import link_of
+from replicator.runtime.history import Conflict, link_of
 from replicator.runtime.lint import close_all, connect_all
 
 from .conflict_words import clock, printable, record, shown
@@ -63,8 +63,8 @@ def explain(
         return 1
     finally:
         close_all(connections)
-    _show(session.output, loaded, found, key)
-    session.output.document(document(loaded, found))
+    _show(session.output, found, key)
+    session.output.document(document(found))
     return 0
 
 
@@ -76,8 +76,8 @@ def _link(config: Config, name: str) -> Link:
     return found
 
 
-def _show(output: Output, config: Config, found: Explanation, key: str) -> None:
-    for text in _heading(config, found, key):
+def _show(output: Output, found: Explanation, key: str) -> None:
+    for text in _heading(found, key):
         output.line(text)
     if found.present:
         output.line()
@@ -96,12 +96,12 @@ def _show(output: Output, config: Config, found: Explanation, key: str) -> None:
         output.line(f"\nwaits for a person: {ids}; see `replicator conflicts show {found.waiting[0].id}`")
 
 
-def _heading(config: Config, found: Explanation, key: str) -> Iterator[str]:
+def _heading(found: Explanation, key: str) -> Iterator[str]:
     keys = {node: None if parts is None else ",".join(parts) for node, parts in found.keys.items()}
     yield f"{found.link.name}: {record(keys)}"
     if found.grave is not None:
         deleted = clock(stamp.time_of(found.grave.stamp))
-        yield f"deleted on {node_of(config, found.grave.stamp)}, {deleted}"
+        yield f"deleted on {found.grave.by}, {deleted}"
     elif found.paired and found.made is not None:
         yield f"one record since {clock(found.made.at)}, made by a change on {found.made.node}"
     elif not found.paired:
@@ -142,9 +142,18 @@ def _source(found: Explanation, story: FieldStory) -> str:
         return f"{origin.node}, which owns the field{back}"
     if origin.how == "one way":
         return _one_way(found, one, origin.node or "")
+    if origin.how == "untold":
+        return _untold(one, conflict)
     if origin.how == "made":
         return f"as the record was made, from {origin.node}, {clock(origin.at)}"
     return f"not changed since the record was linked, or longer ago than history is kept ({found.history_days} days)"
+
+
+def _untold(one: Field, conflict: Conflict | None) -> str:
+    if one.rule.kind == "delta":
+        return "a counter: what each side adds is added on the other (rule delta), and who added what is not kept"
+    last = f"; the last clash was conflict {conflict.id}, {clock(conflict.settled or conflict.at)}" if conflict else ""
+    return f"rule {one.rule}, under which it is not kept who wrote last{last}"
 
 
 def _one_way(found: Explanation, one: Field, source: str) -> str:

@@ -25,7 +25,7 @@ from replicator.model.link import Field, Link
 from replicator.program.layout import Layout, is_plain
 from replicator.runtime.history import Conflict, Connections, as_document, of_record, require_state
 
-How = Literal["edit", "settled", "owned", "one way", "made", "unknown"]
+How = Literal["edit", "settled", "owned", "one way", "untold", "made", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Origin:
     settled   a person settled `conflict` at `at`
     owned     `node` owns the field: what stands there counts
     one way   it is only ever written from `node` to the other side
+    untold    the rule keeps no such history; `conflict` is the last clash that was decided
     made      as the record was made, on `node` at `at`
     unknown   not changed since the pair was made, or longer ago than history is kept
     """
@@ -119,7 +120,7 @@ def explain(config: Config, connections: Connections, link: Link, text: str, on:
         raise NodeUnavailable(f"{gone}: not reached", "what a value comes from is only known to both nodes together")
     require_state(ends)
     found = _Search(config, ends, link).find(text, on)
-    found.history_days = int(getattr(config.settings, "history_days", config.settings.retention_days))
+    found.history_days = config.settings.history_days
     _read_rows(ends, found)
     _read_rest(config, ends, found)
     return found
@@ -303,6 +304,8 @@ def _origin(
     if len(one.writes) < 2:
         target = next(iter(one.writes or one.columns))
         return Origin("one way", found.link.other(target).node)
+    if one.rule.kind in ("delta", "merge", "queue"):
+        return Origin("untold", conflict=next((c for c in logged if not c.waits), None))
     since = datetime.now(UTC) - timedelta(days=found.history_days)
     if found.made is not None and found.made.at > since:
         return Origin("made", found.made.node, found.made.at)
@@ -328,7 +331,7 @@ def _parked(ends: Connections, found: Explanation) -> list[Parked]:
 # -- for --json --------------------------------------------------------------------------------------------------------
 
 
-def document(config: Config, found: Explanation) -> dict[str, Any]:
+def document(found: Explanation) -> dict[str, Any]:
     return {
         "link": found.link.name,
         "keys": {node: None if key is None else list(key) for node, key in found.keys.items()},
@@ -336,7 +339,7 @@ def document(config: Config, found: Explanation) -> dict[str, Any]:
         "paired": found.paired,
         "made": None if found.made is None else {"node": found.made.node, "at": found.made.at.isoformat()},
         "deleted": None if found.grave is None else {
-            "node": node_of(config, found.grave.stamp), "at": stamp.time_of(found.grave.stamp).isoformat(),
+            "node": found.grave.by, "at": stamp.time_of(found.grave.stamp).isoformat(),
         },
         "history_days": found.history_days, "namesakes": found.namesakes,
         "fields": [_field(story) for story in found.fields],

@@ -134,12 +134,12 @@ def by_ids(connections: Connections, ids: Sequence[str]) -> list[Conflict]:
 
 
 def of_record(connections: Connections, link: str, keys: Mapping[str, str | None]) -> list[Conflict]:
-    """All that is logged of one record, newest first."""
+    """All that these nodes have logged of one record, newest first."""
     found = []
-    for node, here in keys.items():
+    for node in (node for node in keys if node in connections):
         there = next(key for other, key in keys.items() if other != node)
         with translated(node):
-            rows = history.conflicts_of_record(connections[node], link, here, there)
+            rows = history.conflicts_of_record(connections[node], link, keys[node], there)
         found += [_conflict(node, row) for row in rows]
     return once(found)
 
@@ -154,37 +154,42 @@ def parse_id(connections: Connections, text: str) -> tuple[str, int]:
 
 
 def once(found: Iterable[Conflict]) -> list[Conflict]:
-    """Newest first. What both nodes logged of one conflict becomes one: the entry that waits, or else the later one."""
-    ordered = sorted(found, key=lambda c: (c.waits, c.at, c.id), reverse=True)
-    kept: dict[object, Conflict] = {}
+    """Newest first. What both nodes logged of one conflict becomes one: the entry that waits, or else the one that knows both
+    keys, or the later one."""
+    ordered = sorted(found, key=lambda c: (c.waits, None not in c.keys.values(), c.at, c.id), reverse=True)
+    kept: dict[str, Conflict] = {}
+    alike: dict[object, list[str]] = {}
     for one in ordered:
-        same = _identity(one)
-        first = kept.get(same)
-        if first is None:
-            kept[same] = one
-        elif first.node != one.node:
-            kept[same] = _joined(first, one)
+        # Where only one of the two edits is known, another node's entry cannot be told to be of the same two.
+        ids = alike.setdefault((one.link, one.field, one.stamps) if len(one.stamps) == 2 else one.id, [])
+        twin = next((i for i in ids if _same_record(kept[i], one) and not kept[i].also), None)
+        if twin is None:
+            kept[one.id] = one
+            ids.append(one.id)
         else:
-            kept[same, one.id] = one
+            kept[twin] = _joined(kept[twin], one)
     return sorted(kept.values(), key=lambda c: (c.at, c.id), reverse=True)
 
 
-def _identity(one: Conflict) -> object:
-    # Where only one of the two edits is known, another node's entry cannot be told to be of the same two.
-    return (one.link, one.field, *sorted(one.keys.items()), one.stamps) if len(one.stamps) == 2 else one.id
+def _same_record(one: Conflict, other: Conflict) -> bool:
+    """As far as both entries know its keys. A node logs a conflict once."""
+    keys = ((one.keys.get(node), other.keys.get(node)) for node in one.keys)
+    return one.node != other.node and all(a == b for a, b in keys if a is not None and b is not None)
 
 
 def _joined(one: Conflict, other: Conflict) -> Conflict:
     """The other node's entry knows where the transaction committed that was there already."""
     existing = replace(one.existing, position=one.existing.position or other.incoming.position)
-    return replace(one, also=(*one.also, other.id), existing=existing)
+    incoming = replace(one.incoming, position=one.incoming.position or other.existing.position)
+    keys = {node: key if key is not None else other.keys.get(node) for node, key in one.keys.items()}
+    return replace(one, also=(other.id,), existing=existing, incoming=incoming, keys=keys)
 
 
 def _with_twin(connections: Connections, one: Conflict) -> Conflict:
     other = one.incoming.node
     if len(one.stamps) < 2 or other not in connections:
         return one
-    twins = of_record({n: c for n, c in connections.items() if n == other}, one.link, one.keys)
+    twins = of_record({other: connections[other]}, one.link, one.keys)
     return next((c for c in once([one, *twins]) if one.id in (c.id, *c.also)), one)
 
 
@@ -192,7 +197,7 @@ def _conflict(node: str, row: ConflictRow) -> Conflict:
     source = row.flow.removesuffix(f"_to_{node}")
     return Conflict(
         id=f"{node}:{row.id}", also=(), node=node, at=row.at, link=row.link, kind=row.kind, field=row.field,
-        keys={source: row.source_key, node: row.target_key},
+        keys=dict(sorted({source: row.source_key, node: row.target_key}.items())),
         incoming=Edit(source, row.incoming, _time(row.incoming_stamp), row.incoming_lsn),
         existing=Edit(node, row.existing, _time(row.existing_stamp), None),
         base=row.base, written=row.written, winner=row.winner, rule=row.rule, place=row.place, status=row.status,

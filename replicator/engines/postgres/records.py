@@ -34,11 +34,12 @@ class PairRow:
 
 @dataclass(frozen=True, slots=True)
 class Grave:
-    """A pair that is dead. `stamp`: of the delete; `at`: when this node learned of it."""
+    """A pair that is dead. `stamp`: of the delete, on node `by`; `at`: when this node learned of it."""
 
     keys: dict[str, Key]
     stamp: int
     at: datetime
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,9 @@ def find_pairs(connection: psycopg.Connection, link: Link, node: str, key: Key) 
 
 def find_graves(connection: psycopg.Connection, link: Link, node: str, key: Key) -> list[Grave]:
     """Newest first: a key may have been used more than once."""
-    sql = f"SELECT {_both_keys(link)}, stamp, at FROM {state(names.tombstone(link))}"
+    sql = f"SELECT {_both_keys(link)}, stamp, at, deleted_on FROM {state(names.tombstone(link))}"
     rows = _look_up(connection, sql, names.pair_columns(link, node), key, "ORDER BY stamp DESC")
-    return [Grave(_keys(link, one, other), stamp, at) for one, other, stamp, at in rows]
+    return [Grave(_keys(link, one, other), *rest) for one, other, *rest in rows]
 
 
 def find_entries(connection: psycopg.Connection, link: Link, node: str, key: Key) -> list[Entry]:
