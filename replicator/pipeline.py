@@ -327,6 +327,11 @@ class Flow:
         outcome.unparked = self._parking.gone(outcome.unparked, outcome.parked)
         if outcome.unparked:
             self._state.unpark(outcome.unparked)
+        clashes = [parked for parked in self._parking.new(outcome.parked) if parked.conflict]
+        if clashes:
+            places = [str(self.programs[parked.link].link.mark) for parked in clashes]
+            self._state.clashed(clashes, [parked.payload["stamp"] for parked in clashes], places)
+            outcome.conflicts += len(clashes)
         ids = self._state.park(outcome.parked) if outcome.parked else []
         outcome.parked = [replace(parked, id=number) for parked, number in zip(outcome.parked, ids, strict=True)]
         position, clock = self._state.advance(batch.end or None, batch.stamp, self._answers.last)

@@ -34,9 +34,9 @@ SELECT id, link, key, reason, sqlstate, message, waits_link, waits_key, payload 
 SELECT id, link, key, waits_link, waits_key FROM replicator.parked WHERE flow = %s;
 
 -- name: retries
--- What a person asked for, and what time may heal: a foreign key whose parent may have come, each time after a longer pause.
+-- What a person asked for, and what time may heal, each time after a longer pause: a parent may have come, a unique value may be free.
 UPDATE replicator.parked SET retry = false, tried = now()
-WHERE flow = %s AND (retry OR (sqlstate = '23503' AND tried < now() - least(attempts * attempts * 2, 600) * interval '1 second'))
+WHERE flow = %s AND (retry OR (sqlstate IN ('23503', '23505') AND tried < now() - least(attempts * attempts * 2, 600) * interval '1 second'))
 RETURNING id;
 
 -- name: send_back
@@ -72,3 +72,7 @@ FROM replicator.conflict WHERE flow = %s AND status = 'open' AND wanted IS NOT N
 
 -- name: unwanted
 UPDATE replicator.conflict SET status = 'gone', settled = clock_timestamp(), settled_by = wanted_by WHERE id = %s;
+
+-- name: clashed
+INSERT INTO replicator.conflict (flow, link, kind, source_key, existing, incoming_stamp, winner, rule, place)
+VALUES (%s, %s, %s, %s, %s, %s, (SELECT name FROM replicator.node), 'unique', %s);

@@ -13,6 +13,7 @@ from replicator.capture.messages import Value
 from replicator.model.position import text as position_text
 from replicator.program.program import Program
 from replicator.program.sql import bit_text
+from replicator.program.staging import ANSWER
 
 Line = list[Value | str | int]
 LookedUp = Mapping[bytes, bytes | None]  # raw key -> what the source holds for it
@@ -27,7 +28,7 @@ def stage_lines(program: Program, rows: Sequence[RowChange], looked_up: Sequence
         fields = texts.get(mask)
         if fields is None:
             fields = texts[mask] = bit_text(mask, width)
-        line: Line = [seq, row.op, fields]
+        line: Line = [seq, ANSWER if row.hops else row.op, fields]
         if program.paired:
             line += (row.stamp, position_text(row.lsn), marks(row, width))
         line += [None] * len(row.first_key) if row.fresh and program.paired else row.first_key

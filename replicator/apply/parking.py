@@ -51,6 +51,10 @@ class Parking:
         again = {(row.link, tuple(part.encode() for part in row.key)) for row in parked}
         return [number for number in unparked if self._keys.get(number) not in again]
 
+    def new(self, parked: Iterable[Parked]) -> list[Parked]:
+        """Those whose records were not parked before."""
+        return [row for row in parked if (row.link, tuple(part.encode() for part in row.key)) not in self._by_key]
+
     def settle(self, unparked: Iterable[int], parked: Iterable[Parked]) -> None:
         """The transaction that did this has committed."""
         for number in unparked:

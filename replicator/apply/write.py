@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from replicator.apply.answers import returned
 from replicator.apply.lines import edit_lines, stage_lines
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
-from replicator.capture.batch import DELETE, UPDATE, RowChange
+from replicator.capture.batch import DELETE, INSERT, UPDATE, RowChange
 from replicator.capture.edits import Edits
 from replicator.capture.messages import UNCHANGED, Value
 from replicator.capture.payload import from_json, key_texts, to_json
@@ -116,9 +117,10 @@ class BatchWrite:
         rows.sort(key=lambda entry: entry[:2])
         if len(rows) == 1:
             _, _, name, row = rows[0]
-            return Outcome(
-                parked=[self._set_aside(name, row, "refused", refusal.message, refusal.sqlstate)], unparked=_ids([row])
-            )
+            parked = self._set_aside(name, row, "refused", refusal.message, refusal.sqlstate)
+            if refusal.sqlstate == UNIQUE_VIOLATION:
+                parked = self._named(parked, row)
+            return Outcome(parked=[parked], unparked=_ids([row]))
         outcome = Outcome()
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
             part: Changes = {}
@@ -143,6 +145,25 @@ class BatchWrite:
         self._writer.execute("RELEASE SAVEPOINT part")
         self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
         return outcome
+
+    def _named(self, parked: Parked, row: RowChange) -> Parked:
+        """Which conflict it is that a unique value is taken, and which record has it."""
+        program = self._programs[parked.link]
+        steps, kind, message = program.steps, "insert_exists" if row.op == INSERT else "update_exists", parked.message
+        if steps.clashes:
+            staged = self.staged()
+            self._writer.execute("SAVEPOINT part")
+            looked_up = [self._look_up(e.sql, e.position, [row]) for e in program.enrichments]
+            self._writer.load(program.load, stage_lines(program, [row], looked_up))
+            self._writer.execute(steps.project)
+            taken = self._writer.query(steps.clashes)
+            self._writer.execute("ROLLBACK TO SAVEPOINT part")
+            self.restore(staged)
+            if len({columns for columns, _ in taken}) > 1:
+                kind = "multiple_unique_conflicts"
+            others = ", ".join(f"record {key} has the same {columns}" for columns, key in taken)
+            message = f"{message} ({others})" if others else message
+        return replace(parked, message=message, conflict=kind)
 
     def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
         """Up to the updates of one link. Gives how many rows there are by act (paired) or operation (direct)."""
@@ -181,9 +202,11 @@ class BatchWrite:
             for (seq,) in writer.query(steps.ambiguous, prepared=self._few):
                 outcome.parked.append(self._set_aside(name, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
         self._contest(program, rows, outcome)
-        if steps.revive and steps.rise and (risen := writer.execute(steps.revive, prepared=self._few)):
-            outcome.conflicts += risen
-            outcome.count(name, "insert", writer.execute(steps.rise, prepared=self._few))
+        if steps.revive and steps.rise:
+            risen, logged = writer.query(steps.revive, prepared=self._few)[0]
+            outcome.conflicts += logged
+            if risen:
+                outcome.count(name, "insert", writer.execute(steps.rise, prepared=self._few))
         if steps.weigh:
             outcome.conflicts += writer.query(steps.weigh, prepared=self._few)[0][0]
         self._insert(program, outcome)

@@ -22,7 +22,8 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A change set aside. `key`: the record's key on the source; `waits`: (link, raw key) whose pair would wake it."""
+    """A change set aside. `key`: the record's key on the source; `waits`: (link, raw key) whose pair would wake it.
+    `conflict`: what it is called in the conflict log, if it is one."""
 
     link: str
     key: list[str]
@@ -32,6 +33,7 @@ class Parked:
     waits: tuple[str, str] | None
     payload: dict[str, Any]
     id: int = 0
+    conflict: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,9 @@ class FlowState(Protocol):
         self, link: str, field: str, keys: tuple[str, str], values: tuple[str | None, str | None], stamp: int, place: str
     ) -> None:
         """Logs a field that both sides keep changing. keys: source, target; values: what came, what the target made of it."""
+
+    def clashed(self, rows: Sequence[Parked], stamps: Sequence[int], places: Sequence[str]) -> None:
+        """Logs changes that were refused because another record has a value that must be unique."""
 
     def wanted(self) -> list[Wanted]:
         """What a person said of fields that wait here."""

@@ -9,9 +9,10 @@ link's fields hold; columns that no field fills take their defaults.
 from __future__ import annotations
 
 from replicator.program import names
-from replicator.program.contest import CONFLICT, flow_and_link, keys_text, pair_of
+from replicator.program.contest import CONFLICT, flow_and_link, key_text, keys_text, pair_of
 from replicator.program.layout import Layout
 from replicator.program.sql import literal, quote, state, table
+from replicator.program.staging import ANSWER
 
 
 def _rule(layout: Layout) -> str:
@@ -51,14 +52,16 @@ def stand_up(layout: Layout, work: str, edits: str) -> str:
 
 def revive(layout: Layout, work: str) -> str | None:
     """Edits whose record is gone here make it again, where edits win (V: its pair lives, R: its pair had died). Returns how
-    many there are, all logged."""
+    many there are, and how many of them are edits of users and logged."""
     if not layout.link.update_wins:
         return None
     return (
         f"WITH risen AS (UPDATE {work} w SET act = CASE w.act WHEN 'U' THEN 'V' ELSE 'R' END, how = CASE w.act WHEN 'U' THEN 'V' ELSE 'R' END"
-        f" WHERE (w.act = 'U' AND {_missing(layout)}) OR w.act = 'R' RETURNING w.*)"
-        f" {CONFLICT} SELECT {flow_and_link(layout)}, 'update_deleted', NULL, {keys_text(layout)}, NULL, NULL, w.stamp, NULL, w.lsn,"
-        f" {literal(layout.source)}, {_rule(layout)}, {literal(str(layout.link.mark))} FROM risen w"
+        f" WHERE (w.act = 'U' AND {_missing(layout)}) OR w.act = 'R' RETURNING w.*),"
+        f" logged AS ({CONFLICT} SELECT {flow_and_link(layout)}, 'update_deleted', NULL, {keys_text(layout)}, NULL, NULL, w.stamp, NULL,"
+        f" w.lsn, {literal(layout.source)}, {_rule(layout)}, {literal(str(layout.link.mark))} FROM risen w"
+        f" WHERE w.op <> {literal(ANSWER)} RETURNING 1)"
+        f" SELECT (SELECT count(*) FROM risen), (SELECT count(*) FROM logged)"
     )
 
 
@@ -97,3 +100,20 @@ def nothing_to_delete(layout: Layout, work: str) -> str | None:
         f" {literal(layout.source)}, 'delete wins', {literal(str(layout.link.mark))} FROM {work} w"
         f" WHERE w.act = 'D' AND {_missing(layout)}"
     )
+
+
+def clashes(layout: Layout, work: str) -> str | None:
+    """For a record that was refused: per unique key of the target's that it breaks, the columns and the key of the record
+    that has these values. None if no unique key consists of columns that the link writes."""
+    values = dict(layout.created_columns)
+    own = pair_of("t", layout.target_side.key)
+    asked = []
+    for columns in layout.target_table.unique_keys:
+        if all(c in values for c in columns):
+            on = " AND ".join(f"t.{quote(c)} = {values[c]}" for c in columns)
+            key = key_text([f"t.{quote(k)}" for k in layout.target_side.key])
+            asked.append(
+                f"SELECT {literal(', '.join(columns))}, {key} FROM {work} w JOIN {table(layout.target_side.table)} t ON {on}"
+                f" WHERE ({own}) IS NOT TRUE"
+            )
+    return " UNION ALL ".join(asked) or None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from replicator.program import names
 from replicator.program.contest import WRITING, contest, key_text, pair_of, put_back
-from replicator.program.existence import nothing_to_delete, revive, rise, stand_up, tombstone_join, too_late
+from replicator.program.existence import clashes, nothing_to_delete, revive, rise, stand_up, tombstone_join, too_late
 from replicator.program.heal import heal_of
 from replicator.program.layout import Layout, is_plain
 from replicator.program.mirror import mirror_of
@@ -68,6 +68,7 @@ def compile_paired(layout: Layout) -> Program:
             aside=_aside(layout, work),
             too_late=too_late(layout, work),
             nothing_to_delete=nothing_to_delete(layout, work),
+            clashes=clashes(layout, work),
             rekey=_rekey(layout, work),
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
             bury=_bury(layout, work),

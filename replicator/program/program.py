@@ -48,6 +48,7 @@ class Steps:
     resolve_self   references to records of the same link that have a pair by now
     too_late    logs changes of dead pairs and of rows that are gone
     nothing_to_delete   logs deletes of rows that are gone
+    clashes     after project, for a row that was refused: (unique columns, key of the record that has the values)
     rekey       the source's key has changed
     bury        pairs of deleted records become tombstones; returns them as text for the other node
     clear, sweep   empty the session's tables: for good, or cheaply after a few rows
@@ -81,6 +82,7 @@ class Steps:
     resolve_self: str | None = None
     too_late: str | None = None
     nothing_to_delete: str | None = None
+    clashes: str | None = None
     rekey: str | None = None
     bury: str | None = None
     remember: str | None = None

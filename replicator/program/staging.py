@@ -11,6 +11,8 @@ from replicator.program.names import fitted
 from replicator.program.program import Wait
 from replicator.program.sql import declared, quote, table
 
+ANSWER = "B"  # the staged operation of a change that is the other node's answer, not a user's edit
+
 
 def stage_ddl(layout: Layout, stage: str) -> str:
     """The session's stage: seq, op, fields, [stamp, lsn, marks], key before the batch (o_), values (n_), looked up (e_);

@@ -98,6 +98,11 @@ class PostgresFlowState:
     ) -> None:
         self._writer.execute(_sql("stopped"), (self._flow, link, field, *keys, *values, stamp, place))
 
+    def clashed(self, rows: Sequence[Parked], stamps: Sequence[int], places: Sequence[str]) -> None:
+        for row, stamp, place in zip(rows, stamps, places, strict=True):
+            values = (self._flow, row.link, row.conflict, ",".join(row.key), row.message, stamp, place)
+            self._writer.execute(_sql("clashed"), values)
+
     def wanted(self) -> list[Wanted]:
         rows = self._writer.query(_sql("wanted"), (self._flow,))
         return [
