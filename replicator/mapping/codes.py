@@ -97,11 +97,11 @@ _TABLE = (
          "The same column stands twice in a key, a match or the assignments of a delete."),
     Code("L115", "error", "value is not one of those allowed",
          "Only the values listed in the message have a meaning here."),
-    Code("L116", "warning", "an edit cannot quite undo that delete",
-         "`update_deleted: update` makes a record again whose delete met an edit. Where `create` forbids records, none "
-         "can be made again. Where `delete` keeps the other side's record (`ignore`, `set ...`), its users see no "
-         "delete: their edit at that moment brings the record back and one a little later does not, and columns that "
-         "the delete has set may stay so."),
+    Code("L116", "warning", "an edit cannot cleanly undo that delete",
+         "`update_deleted: update` makes a record again, under its old key, whose delete met an edit. It does so where "
+         "`create` says `never` too, for the record was there before. Where `delete` keeps the other side's record "
+         "(`ignore`, `set ...`), its users see no delete: whether they undo it depends on the moment of their edit, and "
+         "columns that the delete has set may stay so."),
     # -- fields --------------------------------------------------------------------------------------------------------
     Code("L201", "error", "field has no column",
          "A field names a column on one or both nodes of the link: `{crm: name, erp: customer_name}`."),

@@ -208,12 +208,12 @@ def read_update_wins(root: MappingNode, delete: Mapping[str, DeleteRule], never:
         source = scope.other(target)
         kept = delete[target].kind
         if source in never:
-            message = f"an edit on {target} cannot bring a record back on {source}, where none may be made"
+            message = f"an edit on {target} makes a record again that {source} has deleted, though `create` says never there"
             scope.found.add("L116", mark, message, f"let `create` allow {source}, or leave out update_deleted")
         elif kept != "delete":
-            message = f"what a delete on {source} sets on {target} may stay set when an edit brings the record back"
+            message = f"what a delete on {source} sets on {target} may stay set when an edit makes the record again"
             if kept == "ignore":
-                message = f"a delete on {source} leaves {target}'s record, and only an edit at that moment brings {source}'s back"
+                message = f"nobody on {target} sees a delete on {source}, and still an edit made at that moment undoes it"
             scope.found.add("L116", mark, message, f"let `delete` at {target} delete, or leave out update_deleted")
     return True
 
