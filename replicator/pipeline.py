@@ -27,13 +27,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from replicator.apply.answers import Answers
-from replicator.apply.lines import heal_lines
+from replicator.apply.healing import Healing
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
 from replicator.apply.write import FEW_ROWS, BatchWrite, Changes, Staged
 from replicator.capture.batch import DELETE, UPDATE, Batch, Key, RowChange
 from replicator.capture.clock import Clock
-from replicator.capture.edits import Edits, edits_of
+from replicator.capture.edits import Edits
 from replicator.capture.messages import Value
 from replicator.capture.payload import from_json, key_texts, to_json
 from replicator.errors import NodeUnavailable, WriteFailed
@@ -130,6 +130,7 @@ class Flow:
         self._write = BatchWrite(
             self.programs, self._writer, self._source, self._state, self._parking, edits, self._target_number, programs
         )
+        self._healing = Healing(self.programs, self.edits, self._source)
         for session in (self._writer, self._source):
             session.begin()
         for program in self.programs.values():
@@ -263,28 +264,12 @@ class Flow:
 
     def _heal(self, changes: Changes) -> None:
         """Edits older than our last write on the source may have been written over: see program/heal.py."""
-        last_write = self._back.last_write if self._back else 0
-        late: Changes = {}
-        for name, rows in changes.items():
-            edits = self.edits.get(name)
-            if edits is not None:
-                found = edits_of(rows, inserts=self.programs[name].steps.adopt is not None)
-                edits.flying = edits.flying + found if self._parts else found
-                mine = (r for r in rows if r.op != DELETE and r.parked is None)
-                late[name] = [r for r in mine if any(t.lsn < last_write for t in r.touches)]
-        if not any(late.values()):
+        late = self._healing.late(changes, self._back.last_write if self._back else 0, self._parts)
+        if not late:
             return
-        healed = 0
         self._source.begin()
         try:
-            for name, rows in late.items():
-                heal = self.programs[name].heal
-                if rows and heal is not None:
-                    self._source.load(heal.load, heal_lines(rows, heal.columns, len(self.programs[name].link.fields)))
-                    oldest = position_text(min(touch.lsn for row in rows for touch in row.touches))
-                    healed += self._source.execute(heal.merge, (oldest,), prepared=len(rows) < FEW_ROWS)
-                    self._source.execute(heal.clear)
-            if healed and self._back is not None:
+            if self._healing.write(late) and self._back is not None:
                 # What was healed may itself lie over an edit that is still unread: that one has to be looked at too.
                 self._back.last_write, _ = self._back._state.advance(None, 0, 0)
             self._source.commit()

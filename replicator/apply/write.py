@@ -318,7 +318,8 @@ class BatchWrite:
         if program.paired:
             if (counts.get("T") or counts.get("gone")) and steps.too_late:
                 outcome.conflicts += self._writer.execute(steps.too_late, prepared=self._few)
-            if counts.get("U") and steps.remember and self._writer.execute(steps.remember, prepared=self._few):
+            touched = counts.get("U") or (program.link.update_wins and counts.get("N"))
+            if touched and steps.remember and self._writer.execute(steps.remember, prepared=self._few):
                 outcome.remembered = True
             if steps.returned and (counts.get("N") or counts.get("U")):
                 self._take_returned(program, rows, outcome)

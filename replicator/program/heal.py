@@ -52,12 +52,13 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
     here = same_key("t", side.key, "h", own_keys)
     touched = "CROSS JOIN LATERAL replicator.touches(h.fields, h.stamp, h.lsn, h.marks) m"
     listed = ", ".join("h." + k for k in own_keys)
+    met = f"(m.fields & g.fields & {layout.mask(set(layout.tracked))})"
     return (
         # A pair that died takes its ledger's authority with it: its values never beat a record made anew.
-        f"WITH late AS MATERIALIZED (SELECT h.seq, bit_or(m.fields & g.fields) AS met, bit_or(CASE WHEN g.stamp > m.stamp"
-        f" AND NOT (h.op = 'I' AND x.{quote(keys[0])} IS NULL) THEN m.fields & g.fields ELSE {none} END) AS beaten,"
+        f"WITH late AS MATERIALIZED (SELECT h.seq, bit_or({met}) AS met, bit_or(CASE WHEN g.stamp > m.stamp"
+        f" AND NOT (h.op = 'I' AND x.{quote(keys[0])} IS NULL) THEN {met} ELSE {none} END) AS beaten,"
         f" max(g.stamp) AS theirs FROM {healing} h {touched}"
-        f" JOIN {ledger} g ON {same_key('g', keys, 'h', own_keys)} AND g.lsn > m.lsn AND m.fields & g.fields <> {none}"
+        f" JOIN {ledger} g ON {same_key('g', keys, 'h', own_keys)} AND g.lsn > m.lsn AND {met} <> {none}"
         f" AND g.lsn > CAST({PARAMETER} AS pg_lsn)"
         f" LEFT JOIN {crosswalk} x ON {same_key('x', keys, 'h', own_keys)} GROUP BY h.seq),"
         f" l AS MATERIALIZED (SELECT seq, met, theirs, met & ~beaten AS healing FROM late),"

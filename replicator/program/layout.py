@@ -75,7 +75,7 @@ class Layout:
 
     @cached_property
     def tracked(self) -> tuple[int, ...]:
-        """Fields that both sides may write, the newer edit winning: these pay for a ledger."""
+        """Fields that both sides may write, the newer edit winning."""
         return self._both_ways("latest")
 
     def _both_ways(self, *kinds: str) -> tuple[int, ...]:

@@ -72,7 +72,7 @@ def compile_paired(layout: Layout) -> Program:
             rekey=_rekey(layout, work),
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
             bury=_bury(layout, work),
-            remember=_remember(layout, work) if tracked else None,
+            remember=_remember(layout, work) if remembered else None,
             returned=returned(layout, work),
             clear=(f"TRUNCATE {stage}, {work}",),
             sweep=(f"DELETE FROM {stage}", f"DELETE FROM {work}"),
@@ -84,9 +84,9 @@ def compile_paired(layout: Layout) -> Program:
         edits_load=f"COPY {edits} FROM STDIN" if remembered else None,
         edits_forget=with_parameters(f"DELETE FROM {edits} WHERE until <= CAST({PARAMETER} AS pg_lsn)") if remembered else None,
         edits_landed=f"DELETE FROM {edits} WHERE until IS NULL" if remembered else None,
-        edits_recover=_edits_recover(layout) if tracked else None,
-        forget_ledger=_forget_ledger(layout) if tracked else None,
-        newest_entry=_newest_entry(layout) if tracked else None,
+        edits_recover=_edits_recover(layout) if remembered else None,
+        forget_ledger=_forget_ledger(layout) if remembered else None,
+        newest_entry=_newest_entry(layout) if remembered else None,
         find_key=_find_key(layout) if layout.weighed else None,
         reread=_reread(layout) if tracked or layout.weighed else None,
     )
@@ -372,16 +372,17 @@ def _bury(layout: Layout, work: str) -> str:
 
 
 def _remember(layout: Layout, work: str) -> str:
-    """What was written here and where in the WAL: taken after the rows are locked, so it lies behind every edit we waited for."""
-    tracked = layout.mask(set(layout.tracked))
+    """What was written here and where in the WAL: taken after the rows are locked, so it lies behind every edit we waited for.
+    Records that an edit made again count as edited: the delete is still on its way to the other side."""
     columns = ", ".join(quote(k) for k in layout.target_keys)
     keys = ", ".join(f"w.t_{i}" for i in range(len(layout.target_keys)))
-    plain = f"w.act IN {WRITING} AND w.fields & {tracked} <> {layout.none}"
+    risen = " OR w.how = 'V'" if layout.link.update_wins else ""
+    written = f"(w.act IN {WRITING}{risen}) AND w.fields <> {layout.none}"
     return (
         f"INSERT INTO {state(names.ledger(layout.link))} ({columns}, fields, stamp, lsn, source_lsn)"
-        f" SELECT {keys}, w.fields & {tracked}, w.stamp, pg_current_wal_insert_lsn(), w.lsn FROM {work} w WHERE w.marks IS NULL AND {plain}"
-        f" UNION ALL SELECT {keys}, m.fields & w.fields & {tracked}, m.stamp, pg_current_wal_insert_lsn(), m.lsn FROM {work} w"
-        f" CROSS JOIN LATERAL replicator.touches(w.fields, w.stamp, w.lsn, w.marks) m WHERE w.marks IS NOT NULL AND {plain}"
+        f" SELECT {keys}, w.fields, w.stamp, pg_current_wal_insert_lsn(), w.lsn FROM {work} w WHERE w.marks IS NULL AND {written}"
+        f" UNION ALL SELECT {keys}, m.fields & w.fields, m.stamp, pg_current_wal_insert_lsn(), m.lsn FROM {work} w"
+        f" CROSS JOIN LATERAL replicator.touches(w.fields, w.stamp, w.lsn, w.marks) m WHERE w.marks IS NOT NULL AND {written}"
     )
 
 

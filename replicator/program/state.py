@@ -36,7 +36,7 @@ def link_tables(link: Link, links: Mapping[str, Link], tables: Tables, node: str
         index = quote(names.fitted(f"{names.tombstone(link)}_{side.node}"))
         on = ", ".join(quote(k) for k in names.pair_columns(link, side.node))
         ddl.append(f"CREATE INDEX IF NOT EXISTS {index} ON {tombstone} ({on})")
-    if layout.tracked:
+    if link.two_way:
         own = zip(names.pair_columns(link, node), layout.key_columns(node), strict=True)
         listed = ", ".join(f"{quote(name)} {declared(column)} NOT NULL" for name, column in own)
         ddl.append(

@@ -1,0 +1,55 @@
+"""The heal step: users' edits of the source, before they are written on the target.
+
+Promises: every edit that the target may have to know is noted; those that were read late, after
+something had been written over them, are put right on their own node (program/heal.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from replicator.apply.lines import heal_lines
+from replicator.apply.write import FEW_ROWS, Changes
+from replicator.capture.batch import DELETE
+from replicator.capture.edits import Edits, edits_of
+from replicator.model.position import text as position_text
+from replicator.ports.writer import Writer
+from replicator.program.program import Program
+
+
+class Healing:
+    """`edits`: link -> what is remembered of the source's users. `source`: the session on their node."""
+
+    def __init__(self, programs: Mapping[str, Program], edits: Mapping[str, Edits], source: Writer) -> None:
+        self._programs = programs
+        self._edits = edits
+        self._source = source
+
+    def late(self, changes: Changes, last_write: int, in_parts: bool) -> Changes:
+        """Notes the edits, and gives those that may have been written over up to `last_write`.
+        `in_parts`: these are more of the transaction before."""
+        late: Changes = {}
+        for name, rows in changes.items():
+            edits = self._edits.get(name)
+            if edits is None:
+                continue
+            found = edits_of(rows, inserts=self._programs[name].steps.adopt is not None)
+            edits.flying = edits.flying + found if in_parts else found
+            mine = (r for r in rows if r.op != DELETE and r.parked is None)
+            some = [r for r in mine if any(t.lsn < last_write for t in r.touches)]
+            if some and self._programs[name].heal is not None:
+                late[name] = some
+        return late
+
+    def write(self, late: Changes) -> int:
+        """How many rows were healed. In the transaction that is open on the source."""
+        healed = 0
+        for name, rows in late.items():
+            heal, few = self._programs[name].heal, len(rows) < FEW_ROWS
+            if heal is None:
+                continue
+            self._source.load(heal.load, heal_lines(rows, heal.columns, len(self._programs[name].link.fields)))
+            oldest = position_text(min(touch.lsn for row in rows for touch in row.touches))
+            healed += self._source.execute(heal.merge, (oldest,), prepared=few)
+            self._source.execute(heal.clear)
+        return healed
