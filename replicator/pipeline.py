@@ -174,6 +174,11 @@ class Flow:
             if link in back.programs:
                 back._answers.waiting.append((number, link, from_json(payload, back.programs[link].feed.columns)))
 
+    @property
+    def owes(self) -> bool:
+        """Whether there is something that the source has answered and the target does not have yet."""
+        return bool(self._answers.waiting or self._asked)
+
     # -- the steps -----------------------------------------------------------------------------------------------
 
     def step(self) -> Step | None:

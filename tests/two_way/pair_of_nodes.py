@@ -124,7 +124,7 @@ class Pair:
         while quiet < 2:
             worked = bool(self.turn())
             flows = self.exchange.flows
-            behind = any(flow.drained < targets[i] for i, flow in enumerate(flows))
+            behind = any(flow.drained < targets[i] or flow.owes for i, flow in enumerate(flows))
             quiet = 0 if worked or behind else quiet + 1
             if not worked:
                 self.exchange.wait(0.02)
