@@ -111,7 +111,7 @@ def story(
     else:
         yield "rule", f"{one.rule}, {one.place}"
         if written:
-            yield "", f"which now reads: {written}"
+            yield "", f"the line: {written}"
     yield "now", _now(one, now)
     if one.waits:
         yield from _to_settle(one, is_running, again)

@@ -246,6 +246,8 @@ class Layout:
                 continue
             if self.target in field.initial:
                 columns.append((column, f"w.i_{i}"))
+            elif i in self.counted:
+                columns.append((column, f"COALESCE(w.v_{i}, 0)"))
             elif i in self.written:
                 columns.append((column, f"w.v_{i}"))
         return columns

@@ -146,7 +146,7 @@ def of_record(connections: Connections, link: str, keys: Mapping[str, str | None
 
 def parse_id(connections: Connections, text: str) -> tuple[str, int]:
     node, _, number = text.rpartition(":")
-    if not number.isdecimal() or not number.isascii() or len(number) > 18:
+    if not node or not number.isdecimal() or not number.isascii() or len(number) > 18:
         raise ConfigurationError(f"{text!r} is not the id of a conflict", "ids look like crm:17; see `replicator conflicts list`")
     if node not in connections:
         raise ConfigurationError(f"{text!r}: there is no node {node!r}", f"the nodes are {', '.join(connections)}")

@@ -126,10 +126,11 @@ def as_document(done: Replayed) -> dict[str, Any]:
 
 
 def _fields_named(config: Config, name: str, link_name: str | None) -> list[tuple[Link, Field]]:
+    """Those that can clash, if any of them can: the ones that both nodes write."""
     links = [link for link in config.links if link_name in (None, link.name)]
     exact = [(link, one) for link in links if (one := field_of(link, name)) is not None]
     if exact:
-        return exact
+        return [(link, one) for link, one in exact if len(one.writes) > 1] or exact
     prefix, _, rest = name.partition(".")
     return [(link, one) for link in links if link.name == prefix and (one := field_of(link, rest)) is not None]
 
