@@ -121,39 +121,33 @@ def _value(story: FieldStory, node: str) -> str:
 
 
 def _origin(found: Explanation, story: FieldStory) -> str:
-    waits = f"; waits for a person: {story.waiting.id}" if story.waiting else ""
-    return _source(found, story) + waits
-
-
-def _source(found: Explanation, story: FieldStory) -> str:
     origin, one = story.origin, story.field
     conflict = origin.conflict
     if origin.how == "edit":
         where = f", transaction committed at {origin.position}" if origin.position else ""
-        won = ""
-        if conflict is not None:
-            won = f", merged in conflict {conflict.id}" if conflict.winner == "both" else f", won conflict {conflict.id}"
-        return f"{origin.node}, {clock(origin.at)}{where}, rule {one.rule}{won}"
+        way = _one_way(found, one, origin.node or "") if len(one.writes) < 2 else f"rule {one.rule}"
+        return f"{origin.node}, {clock(origin.at)}{where}, {way}{_won(one, conflict)}"
     if origin.how == "settled" and conflict is not None:
         whose = f"{origin.node}'s value" if origin.node else "a value of its own"
         return f"{conflict.settled_by or 'a person'} settled conflict {conflict.id}, {clock(origin.at)}: {whose}"
+    if origin.how == "waits" and conflict is not None:
+        return f"each side keeps its own value until a person settles conflict {conflict.id}"
     if origin.how == "owned":
         back = "" if conflict is None else f"; the other side's change was put back in conflict {conflict.id}"
         return f"{origin.node}, which owns the field{back}"
     if origin.how == "one way":
         return _one_way(found, one, origin.node or "")
-    if origin.how == "untold":
-        return _untold(one, conflict)
     if origin.how == "made":
         return f"as the record was made, from {origin.node}, {clock(origin.at)}"
     return f"not changed since the record was linked, or longer ago than history is kept ({found.history_days} days)"
 
 
-def _untold(one: Field, conflict: Conflict | None) -> str:
-    if one.rule.kind == "delta":
-        return "a counter: what each side adds is added on the other (rule delta), and who added what is not kept"
-    last = f"; the last clash was conflict {conflict.id}, {clock(conflict.settled or conflict.at)}" if conflict else ""
-    return f"rule {one.rule}, under which it is not kept who wrote last{last}"
+def _won(one: Field, conflict: Conflict | None) -> str:
+    if conflict is None:
+        return ""
+    if conflict.winner == "both":
+        return f", merged in conflict {conflict.id}"
+    return f", put back in conflict {conflict.id}" if one.rule.owner is not None else f", won conflict {conflict.id}"
 
 
 def _one_way(found: Explanation, one: Field, source: str) -> str:

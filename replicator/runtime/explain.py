@@ -25,7 +25,7 @@ from replicator.model.link import Field, Link
 from replicator.program.layout import Layout, is_plain
 from replicator.runtime.history import Conflict, Connections, as_document, of_record, require_state
 
-How = Literal["edit", "settled", "owned", "one way", "untold", "made", "unknown"]
+How = Literal["edit", "settled", "waits", "owned", "one way", "made", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Origin:
     settled   a person settled `conflict` at `at`
     owned     `node` owns the field: what stands there counts
     one way   it is only ever written from `node` to the other side
-    untold    the rule keeps no such history; `conflict` is the last clash that was decided
+    waits     each side keeps its own until a person settles `conflict`
     made      as the record was made, on `node` at `at`
     unknown   not changed since the pair was made, or longer ago than history is kept
     """
@@ -65,7 +65,6 @@ class FieldStory:
     field: Field
     values: dict[str, str | None]
     origin: Origin
-    waiting: Conflict | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +252,7 @@ def _read_rows(ends: Connections, found: Explanation) -> None:
     found.present = frozenset(present)
     for one in link.fields:
         here = {node: values[node][column] for node, column in one.columns.items() if node in values}
-        found.fields.append(FieldStory(one, here, Origin("unknown"), None))
+        found.fields.append(FieldStory(one, here, Origin("unknown")))
 
 
 def _read_rest(config: Config, ends: Connections, found: Explanation) -> None:
@@ -270,8 +269,7 @@ def _read_rest(config: Config, ends: Connections, found: Explanation) -> None:
     for place, story in enumerate(found.fields):
         of_field = [one for one in logged if one.field == story.field.name]
         origin = _origin(config, found, place, story.field, entries, of_field)
-        waiting = next((one for one in of_field if one.waits), None)
-        found.fields[place] = FieldStory(story.field, story.values, origin, waiting)
+        found.fields[place] = FieldStory(story.field, story.values, origin)
 
 
 def _origin(
@@ -288,10 +286,13 @@ def _origin(
         (entry.stamp, entry, node)
         for node, some in entries.items()
         for entry in some
-        if len(entry.fields) == width and entry.fields[place] == "1"
+        if len(entry.fields) == width and entry.fields[place] == "1" and not _older(entry, found.made)
     ]
     newest = max(hits, default=None, key=lambda hit: hit[0])
     edited = stamp.time_of(newest[0]) if newest else None
+    waiting = next((c for c in logged if c.waits), None)
+    if waiting is not None:
+        return Origin("waits", conflict=waiting)
     person = next((c for c in logged if c.status == "resolved" and c.settled), None)
     if person is not None and person.settled is not None and (edited is None or person.settled >= edited):
         return Origin("settled", person.winner, person.settled, conflict=person)
@@ -304,17 +305,25 @@ def _origin(
     if len(one.writes) < 2:
         target = next(iter(one.writes or one.columns))
         return Origin("one way", found.link.other(target).node)
-    if one.rule.kind in ("delta", "merge", "queue"):
-        return Origin("untold", conflict=next((c for c in logged if not c.waits), None))
     since = datetime.now(UTC) - timedelta(days=found.history_days)
     if found.made is not None and found.made.at > since:
         return Origin("made", found.made.node, found.made.at)
     return Origin("unknown")
 
 
+def _older(entry: Entry, made: Made | None) -> bool:
+    """Whether it speaks of another record, which had the key before this one was made."""
+    return made is not None and stamp.time_of(entry.stamp) < made.at
+
+
 def _decided(logged: Iterable[Conflict], made: int, node: str) -> Conflict | None:
-    """The conflict that this edit won, or that was merged from it."""
-    return next((c for c in logged if made in c.stamps and c.winner in (node, "both")), None)
+    """The conflict that this edit won, or that it answers: a node that merges two values, or puts its own back, says so to the
+    other with a stamp just above that of the edit it answers."""
+    number = stamp.node_of(made)
+    for one in logged:
+        if one.winner in (node, "both") and (made in one.stamps or any(stamp.above(s, number) == made for s in one.stamps)):
+            return one
+    return None
 
 
 def _parked(ends: Connections, found: Explanation) -> list[Parked]:
@@ -358,7 +367,6 @@ def _field(story: FieldStory) -> dict[str, Any]:
             "position": origin.position, "written_at": origin.written_at,
             "conflict": None if origin.conflict is None else origin.conflict.id,
         },
-        "waiting": None if story.waiting is None else story.waiting.id,
     }  # fmt: skip
 
 
