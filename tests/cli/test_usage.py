@@ -15,21 +15,30 @@ from replicator_cli.output import masked
 from .conftest import Site
 
 ROOT = Path(__file__).parents[2]
-COMMANDS: dict[str, typer.core.TyperCommand] = typer.main.get_command(entry.app).commands  # type: ignore[attr-defined]
+GROUPS: dict[str, typer.core.TyperCommand] = typer.main.get_command(entry.app).commands  # type: ignore[attr-defined]
+COMMANDS = [
+    f"{name} {sub}".strip() for name, group in GROUPS.items() for sub in ("", *getattr(group, "commands", ()))
+]  # `conflicts` and `conflicts list`
+NEEDED = {
+    "explain": ["customer", "1"],
+    "conflicts show": ["crm:1"],
+    "conflicts resolve": ["crm:1", "--take", "crm"],
+    "conflicts replay": ["--rule", "name=latest"],
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example_and_json(offline: Site, command: str) -> None:
-    result = offline(command, "--help")
+    result = offline(*command.split(), "--help")
     assert result.code == 0
     assert f"Example:\n    replicator {command}" in result.out
     assert "--json" in result.out
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"demo"}))
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"demo", "conflicts"}))
 def test_missing_file(offline: Site, command: str) -> None:
     (offline.folder / "replicator.yaml").unlink()
-    result = offline(command)
+    result = offline(*command.split(), *NEEDED.get(command, ()))
     assert result.code == 2
     assert result.err.splitlines()[0] == "there is no configuration replicator.yaml"
     assert not result.out
@@ -75,10 +84,12 @@ def test_near_miss_of_a_command(offline: Site) -> None:
     assert "'status'" in offline("statsu").err
 
 
-def test_no_command_shows_help(offline: Site) -> None:
-    result = offline()
+@pytest.mark.parametrize("group", [[], ["conflicts"]])
+def test_no_command_shows_help(offline: Site, group: list[str]) -> None:
+    result = offline(*group)
     assert result.code == 2
     assert "Example:" in result.out
+    assert offline(*group, "--json").document["error"] == "no command was given"
 
 
 def test_version(offline: Site) -> None:
