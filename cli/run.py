@@ -50,6 +50,10 @@ def run(
         str,
         typer.Option("--report-every", metavar="TIME", help="How often to log a line a flow, such as 30s or 5m; 0: never."),
     ] = "10s",
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", metavar="HOST:PORT", help="Serve metrics for Prometheus there; a PORT alone: on 127.0.0.1."),
+    ] = None,
     log_format: Annotated[
         LogFormat | None,
         typer.Option("--log-format", help="[default: text; with --json: json]"),
@@ -68,10 +72,12 @@ def run(
       replicator run
       replicator run --until-idle 5            in cron: catch up, then stop
       replicator run --dry-run                 flows, links, slots, start positions
+      replicator run --metrics 0.0.0.0:9187    and figures on http://HOST:9187/metrics
     """
     if once and until_idle is not None:
         raise typer.BadParameter("--once and --until-idle exclude each other")
     every = seconds(report_every)
+    where = None if metrics is None else endpoint(metrics)
     session = open_session(context, config, as_json)
     loaded = session.load()
     _refuse_errors(session, loaded, patient=not (once or until_idle is not None or dry_run))
@@ -84,7 +90,11 @@ def run(
     handler = logs.start(session.output, form, (context.find_object(Common) or Common()).debug)
     try:
         daemon = Daemon(loaded, session.environ)
-        with _signals(daemon.stop), _company(daemon, every, _condition(session, loaded, daemon, once, until_idle)):
+        with (
+            _metrics(loaded, daemon, where),
+            _signals(daemon.stop),
+            _company(daemon, every, _condition(session, loaded, daemon, once, until_idle)),
+        ):
             daemon.run()
         _log_totals(daemon, "stopped: ")
     finally:
@@ -99,6 +109,26 @@ def seconds(text: str) -> float:
     if match is None:
         raise typer.BadParameter(f"{text!r} is not a time; write 30s or 5m")
     return float(match[1]) * UNITS[match[2]]
+
+
+def endpoint(text: str) -> tuple[str, int]:
+    """`0.0.0.0:9187`, `[::1]:9187`, or a port alone."""
+    match = re.fullmatch(r"(?:(?P<host>[^\s:\[\]]+|\[[^\s\[\]]+\]):)?(?P<port>\d{1,5})", text.strip())
+    if match is None or int(match["port"]) > 65535:
+        raise typer.BadParameter(f"{text!r} is no place to serve metrics; write 127.0.0.1:9187 or 9187")
+    return (match["host"] or "127.0.0.1").strip("[]"), int(match["port"])
+
+
+@contextmanager
+def _metrics(config: Config, daemon: Daemon, where: tuple[str, int] | None) -> Iterator[None]:
+    if where is None:
+        yield
+        return
+    from replicator.runtime.metrics import serving  # a web server is not what every run needs
+
+    with serving(config, daemon, *where) as port:
+        log.info("metrics: http://%s:%d/metrics", where[0], port)
+        yield
 
 
 def _refuse_errors(session: Session, config: Config, patient: bool) -> None:

@@ -119,12 +119,12 @@ def parked_counts(connection: psycopg.Connection) -> list[tuple[str, str, int, f
     return connection.execute(_sql("parked")).fetchall()
 
 
-def rows_in_state(connection: psycopg.Connection, name: str) -> int | None:
+def rows_in_state(connection: psycopg.Connection, name: str, counted_upto: int = COUNTED_UPTO) -> int | None:
     """Rows of one of our tables; None if it is not there. Estimated when there are very many."""
     row = connection.execute(_sql("estimate"), (state(name),)).fetchone()
     if row is None:
         return None
-    if row[0] > COUNTED_UPTO:
+    if row[0] > counted_upto:
         return int(row[0])
     counted = connection.execute(f"SELECT count(*) FROM {state(name)}").fetchone()
     assert counted is not None
