@@ -148,6 +148,9 @@ _TABLE = (
     Code("L217", "error", "fields of a group do not go together",
          "One edit decides for the whole group, so all its fields have the same rule, `latest` or an owner, and are "
          "written on the same nodes."),
+    Code("L218", "error", "derived column is to be written",
+         "A derived column is the result of a query; there is nothing to write it to. Write the field on the other node "
+         "only."),
     # -- expressions ---------------------------------------------------------------------------------------------------
     Code("L301", "error", "SQL expression cannot be read",
          "The text is not an SQL expression in PostgreSQL's syntax; the place given is where reading stopped."),
@@ -196,6 +199,24 @@ _TABLE = (
     Code("L318", "error", "merge does not read both columns",
          "A merge that reads one column, or none, drops the other side's edit without looking at it. That is what an "
          "owner does: `rule:` with that node's name."),
+    Code("L320", "error", "query cannot be read",
+         "A side's `query` and a derived column are one SELECT (or WITH ... SELECT) in PostgreSQL's words."),
+    Code("L321", "error", "query changes something",
+         "A query of a link is run again whenever a row that it reads has changed; it must do nothing but read."),
+    Code("L322", "error", "query is not repeatable",
+         "The query asks for the time, a random number or the session. Its result changes without any row changing, so "
+         "no change would lead to reading it again."),
+    Code("L323", "error", "table of a query has no schema",
+         "Tables in queries are written with their schema, so that they mean the same in every session."),
+    Code("L324", "error", "query reads the other node",
+         "A query runs on its own node. Columns of its own record are written `node.column`; the other node's are not "
+         "there."),
+    Code("L325", "error", "query reads no table",
+         "What is computed from the record alone goes into `convert` or `from`."),
+    Code("L326", "error", "query does not give the key",
+         "The columns of `key` must stand in the query's SELECT list under these names."),
+    Code("L327", "error", "query would be written",
+         "A side that is a query is only read, so the link flows away from it."),
     # -- links among each other ----------------------------------------------------------------------------------------
     Code("L401", "error", "link name is used twice",
          "Two files declare a link of this name; the crosswalk of a link is kept under its name. Only the first was "

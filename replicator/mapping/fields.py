@@ -118,7 +118,13 @@ def _sources_fit(node: MappingNode, columns: dict[str, str], scope: Scope) -> bo
 
 def _writes(node: MappingNode, columns: dict[str, str], scope: Scope) -> frozenset[str]:
     """The nodes the field is written on, before what only `initial` sets is taken out."""
-    reachable = frozenset(side for side in columns if scope.is_target(side))
+    derived = {side for side, column in columns.items() if (side, column) in scope.read_only}
+    reachable = frozenset(side for side in columns if scope.is_target(side) and side not in derived)
+    if derived and not reachable:
+        side = min(derived)
+        hint = f"write it on {scope.other(side)}: `{scope.other(side)}: column`"
+        scope.found.add("L218", node.key(side).mark, f"{side}.{columns[side]} is derived, and so only read", hint)
+        return reachable
     to = node.get("to")
     if to is not None:
         text = shape.one_of(to, "to", tuple(columns), scope.found)

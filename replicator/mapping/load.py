@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replicator.mapping import shape
@@ -113,6 +113,8 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
         return None
     scope = Scope(nodes, read_flows(root, nodes, found), found)
     sides = read_side(root, nodes[0], scope), read_side(root, nodes[1], scope)
+    derived = frozenset((side.node, name) for side in sides if side for name in side.derived)
+    scope = replace(scope, read_only=derived)
     match, match_mark = read_match(root, scope)
     create = read_create(root, scope)
     delete = read_delete(root, scope, mark)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from replicator.mapping import shape
 from replicator.mapping.expressions import Reading, parse_assignments, parse_expression
 from replicator.mapping.findings import Findings, near, show
+from replicator.mapping.queries import parse_query, places_of
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, YamlNode
 from replicator.model.finding import Mark
-from replicator.model.link import DeleteRule, Expression, Side
+from replicator.model.link import DeleteRule, Expression, Query, Side
+from replicator.model.table import TableName
 
 LINK_KEYS = frozenset(("link", "flow", "match", "create", "delete", "update_deleted", "rule", "groups", "fields"))
-_SIDE_KEYS = frozenset(("table", "key", "where"))
+_SIDE_KEYS = frozenset(("table", "query", "key", "where", "derived"))
 _FLOW = re.compile(r"([a-z][a-z0-9_]*)\s*(->|<->)\s*([a-z][a-z0-9_]*)")
 _SET = re.compile(r"\s*set\b", re.IGNORECASE)
 _SIDE_EXAMPLE = "crm: {table: crm.account, key: id}"
@@ -22,11 +24,13 @@ _SIDE_EXAMPLE = "crm: {table: crm.account, key: id}"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The two nodes of a link and its directions: what every part of it is read against."""
+    """The two nodes of a link and its directions: what every part of it is read against.
+    `read_only`: (node, column) of derived columns."""
 
     nodes: tuple[str, str]
     flows: frozenset[tuple[str, str]]
     found: Findings
+    read_only: frozenset[tuple[str, str]] = frozenset()
 
     def other(self, node: str) -> str:
         return self.nodes[1] if self.nodes[0] == node else self.nodes[0]
@@ -87,15 +91,60 @@ def read_side(root: MappingNode, node: str, scope: Scope) -> Side | None:
     if value is None:
         return None
     shape.check_keys(value, _SIDE_KEYS, found)
-    table_node = shape.required(value, "table", _SIDE_EXAMPLE, found, key.mark)
+    query = _query(value, node, scope)
+    table_node = None if "query" in value else shape.required(value, "table", _SIDE_EXAMPLE, found, key.mark)
     key_node = shape.required(value, "key", _SIDE_EXAMPLE, found, key.mark)
     where_node = value.get("where")
     table = shape.table_name(table_node, found) if table_node else None
     columns = shape.column_names(key_node, "key", found) if key_node else None
     where = scope.expression(where_node, "where", node) if where_node else None
+    derived = _derived(value, node, scope)
+    if query is not None and columns is not None:
+        if places_of(query.text, columns) is None:
+            message = f"the query has no columns called {', '.join(columns)}"
+            found.add("L326", key_node.mark if key_node else key.mark, message, "name the key's columns in its SELECT list")
+        if scope.is_target(node):
+            hint = f"write `flow: {node} -> {scope.other(node)}`"
+            found.add("L327", query.mark, f"a query is only read, and the link writes on {node}", hint)
+        table = TableName("query", query_name(root, node))
     if table is None or columns is None:
         return None
-    return Side(node, table, columns, where, key.mark)
+    return Side(node, table, columns, where, key.mark, derived, query)
+
+
+def query_name(root: MappingNode, node: str) -> str:
+    """What stands for the table where a side is a query."""
+    link = root.get("link")
+    return f"{link.text if isinstance(link, ScalarNode) else 'link'} on {node}"
+
+
+def _query(value: MappingNode, node: str, scope: Scope) -> Query | None:
+    query_node = value.get("query")
+    if query_node is None:
+        return None
+    if "table" in value:
+        scope.found.add("L101", value.key("table").mark, "a side has a table or a query, not both", "remove one")
+    if "derived" in value:
+        hint = "add columns to the query instead"
+        scope.found.add("L101", value.key("derived").mark, "derived columns belong to a table, not to a query", hint)
+    text = shape.scalar(query_node, "query", "query: select q.id, sum(l.total) as total from ...", scope.found)
+    return parse_query(text, node, (scope.other(node),), scope.found) if text else None
+
+
+def _derived(value: MappingNode, node: str, scope: Scope) -> dict[str, Query]:
+    """`derived: {name: select ...}`"""
+    derived_node = value.get("derived")
+    if derived_node is None or "query" in value:
+        return {}
+    example = f'derived: {{city: "select a.city from crm.address a where a.account_id = {node}.id"}}'
+    derived: dict[str, Query] = {}
+    entries = shape.mapping(derived_node, "derived", example, scope.found)
+    for key, query_node in entries.entries if entries else ():
+        text = shape.scalar(query_node, key.text, example, scope.found)
+        query = parse_query(text, node, (scope.other(node),), scope.found) if text else None
+        if query is not None:
+            derived[key.text] = query
+    return derived
 
 
 def read_flows(root: MappingNode, nodes: tuple[str, str], found: Findings) -> frozenset[tuple[str, str]]:

@@ -6,7 +6,7 @@ Every part keeps the place in the file it came from, so that any later message c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
@@ -29,14 +29,38 @@ class Expression:
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """A SELECT on one node. `reads` are the columns of the own record that it names (`node.column`), `tables` all it reads."""
+
+    text: str
+    mark: Mark
+    node: str
+    reads: frozenset[str]
+    tables: tuple[TableName, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Side:
-    """A link's end on one node. `where` says which rows take part (None: all)."""
+    """A link's end on one node. `where` says which rows take part (None: all).
+
+    derived  columns that are not the table's: name -> the query for their value. They are read, never written.
+    query    the records are this query's rows, and only read; `table` is then a name for it that no database has.
+    """
 
     node: str
     table: TableName
     key: tuple[str, ...]
     where: Expression | None
     mark: Mark
+    derived: dict[str, Query] = field(default_factory=dict)
+    query: Query | None = None
+
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """Every table of the database that the side reads, its own first."""
+        queries = [*([self.query] if self.query else []), *self.derived.values()]
+        own = [] if self.query else [self.table]
+        return tuple(dict.fromkeys([*own, *(table for query in queries for table in query.tables)]))
 
 
 class Missing(Enum):
