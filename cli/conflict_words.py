@@ -103,7 +103,8 @@ def story(
     if one.field is not None:
         before = f"{source} had {shown(one.base)} before" if one.base is not None else "not known"
         yield "before", before
-        yield "", f"(values are written as {one.node} has them)"
+        if field is None or field.values or field.lookup or field.reference or field.convert:
+            yield "", f"(values are written as {one.node} has them)"
     yield from _decision(one, owner)
     written = _line_of(one.place)
     if written.startswith("link:"):

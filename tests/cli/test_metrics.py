@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -70,6 +71,8 @@ def test_figures(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
             " WHERE a.application_name = 'replicator metrics' AND a.state <> 'active'",
         )
     assert locks in ([], [("idle", None)])
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert [name for name, *_ in found if f"`replicator_{name}`" not in readme and f"`_{name}`" not in readme] == []
     expected = {
         ("node_up", "crm"): 1, ("node_up", "erp"): 1,
         ("flow_connected", "crm_to_erp"): 1, ("flow_connected", "erp_to_crm"): 1, ("flow_blocked", "crm_to_erp"): 0,
