@@ -59,6 +59,10 @@ def _show(output: Output, found: Status, limit: int) -> None:
     if found.pairs:
         output.line()
         output.table(("link", "pairs"), sorted(found.pairs.items()), right=(1,))
+    waiting = sum(flow.conflicts_open for flow in found.flows)
+    if waiting:
+        what = "1 conflict waits" if waiting == 1 else f"{waiting:,} conflicts wait"
+        output.line(f"\n{what} for a person: `replicator conflicts list --open`", "yellow")
     if found.clocks:
         output.line()
     for clocks in found.clocks:

@@ -28,7 +28,7 @@ FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND database = current
 SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint;
 
 -- name: conflicts
-SELECT flow, kind, count(*), count(*) FILTER (WHERE at > now() - interval '24 hours')
+SELECT flow, kind, count(*), count(*) FILTER (WHERE at > now() - interval '24 hours'), count(*) FILTER (WHERE status = 'open')
 FROM replicator.conflict GROUP BY flow, kind;
 
 -- name: parked

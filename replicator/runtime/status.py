@@ -50,6 +50,7 @@ class FlowStatus:
     kept_bytes: int | None = None
     conflicts: int = 0
     conflicts_24h: int = 0
+    conflicts_open: int = 0
     conflict_kinds: dict[str, int] = field(default_factory=dict)
     parked: dict[str, int] = field(default_factory=dict)
     oldest_parked_seconds: float | None = None
@@ -117,7 +118,9 @@ def as_document(status: Status) -> dict[str, Any]:
                 "checkpoint": {"position": f.position, "seconds_ago": f.checkpoint_seconds},
                 "slot": {"name": f.slot, "state": f.slot_state, "kept_bytes": f.kept_bytes},
                 "behind_bytes": f.behind_bytes,
-                "conflicts": {"total": f.conflicts, "last_24h": f.conflicts_24h, "by_kind": f.conflict_kinds},
+                "conflicts": {
+                    "total": f.conflicts, "last_24h": f.conflicts_24h, "open": f.conflicts_open, "by_kind": f.conflict_kinds,
+                },
                 "parked": f.parked,
                 "oldest_parked_seconds": f.oldest_parked_seconds,
             }
@@ -136,11 +139,12 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
             saved = checkpoints(target, [one.flow]).get(one.flow)
             if saved is not None:
                 one.position, one.checkpoint_seconds = saved.lsn, saved.seconds_ago
-            for flow, kind, total, recent in conflict_counts(target):
+            for flow, kind, total, recent, waiting in conflict_counts(target):
                 if flow == one.flow:
                     one.conflict_kinds[kind] = total
                     one.conflicts += total
                     one.conflicts_24h += recent
+                    one.conflicts_open += waiting
             for flow, reason, count, age in parked_counts(target):
                 if flow == one.flow:
                     one.parked[reason] = count

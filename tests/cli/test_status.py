@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from .conftest import Site
+from .history_site import prepare, waiting
 
 
 def test_before_init(site: Site) -> None:
@@ -37,9 +38,9 @@ def test_waiting_is_no_problem_and_refused_is_one(ready: Site) -> None:
     db.execute("INSERT INTO crm.account (id, name, stage) VALUES (%s, 'later', 'lead'), (%s, 'now', 'won')", (lead, won))
     db.execute("INSERT INTO crm.contact (account_id, name) VALUES (%s, 'Ann')", (lead,))
     assert ready("run", "--once").code == 0
-    waiting = ready("status")
-    assert waiting.code == 0, waiting.out
-    assert waiting.one_line("crm_to_erp", "1 waits")
+    parked = ready("status")
+    assert parked.code == 0, parked.out
+    assert parked.one_line("crm_to_erp", "1 waits")
     db.execute("INSERT INTO crm.contact (account_id, name) VALUES (%s, repeat('too long ', 9))", (won,))
     assert ready("run", "--once").code == 0
     refused = ready("status")
@@ -64,3 +65,15 @@ def test_a_node_away(ready: Site) -> None:
     document = ready("status", "--json")
     assert document.code == 3
     assert document.document["unreachable"][0]["code"] == "K050"
+
+
+def test_what_waits_for_a_person(site: Site) -> None:
+    prepare(site)
+    assert not site("status").lines("waits for a person")
+    waiting(site)
+    result = site("status")
+    assert result.code == 0
+    assert result.one_line("1 conflict waits for a person: `replicator conflicts list --open`")
+    flows = {flow["flow"]: flow for flow in site("status", "--json").document["flows"]}
+    assert flows["erp_to_crm"]["conflicts"]["open"] == 1
+    assert flows["crm_to_erp"]["conflicts"]["open"] == 0

@@ -109,8 +109,8 @@ def bytes_after(connection: psycopg.Connection, position: str) -> int:
     return int(row[0])
 
 
-def conflict_counts(connection: psycopg.Connection) -> list[tuple[str, str, int, int]]:
-    """(flow, kind, all, of the last 24 hours)."""
+def conflict_counts(connection: psycopg.Connection) -> list[tuple[str, str, int, int, int]]:
+    """(flow, kind, all, of the last 24 hours, waiting for a person)."""
     return connection.execute(_sql("conflicts")).fetchall()
 
 
