@@ -4,7 +4,7 @@ A `Flow` leads from a source to a target. Its `step` does, in this order:
 
     read        whole transactions from the source's stream, one net change per row (capture/)
     gather      plus what the source answered itself by then, and parked changes that may go now
-    enrich      plus what the links read on the source beside the row
+    derive      plus what the links read on the source beside the row; records that only that concerns
     heal        edits that were read late are put right on their own node
     write       in ONE transaction on the target, link by link, parents first:
                     stage, project, adopt, hold, contest, weigh, insert, pair, put back, update;
@@ -27,6 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from replicator.apply.answers import Answers
+from replicator.apply.derive import derive
 from replicator.apply.healing import Healing
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
@@ -139,6 +140,8 @@ class Flow:
             for helper in (program.mirror, program.heal):
                 if helper is not None:
                     self._source.execute(helper.setup)
+            for ddl in program.derive.setup if program.derive else ():
+                self._source.execute(ddl)
         for session in (self._writer, self._source):
             session.commit(durable=False)
         saved = self._state.checkpoint()
@@ -193,6 +196,7 @@ class Flow:
         self._pending = batch
         started = time.monotonic()
         changes = self._gather(batch)
+        derive(self.programs, self._source, batch, changes)
         self._heal(changes)
         staged = self._write.staged()
         try:

@@ -68,3 +68,19 @@ SELECT w.nspname, w.relname, w.relreplident::text,
                  JOIN pg_catalog.pg_class fc ON fc.oid = k.confrelid JOIN pg_catalog.pg_namespace fn ON fn.oid = fc.relnamespace
                  WHERE k.conrelid = w.oid AND k.contype = 'f'), '[]')
 FROM wanted w;
+
+-- name: types
+-- What the columns of a query are, by arrays of type oids and typmods side by side.
+WITH RECURSIVE base (place, oid, typmod) AS (
+    SELECT g.place, g.oid, g.typmod FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY AS g (oid, typmod, place)
+    UNION ALL
+    SELECT b.place, t.typbasetype, CASE WHEN b.typmod <> -1 THEN b.typmod ELSE t.typtypmod END
+    FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype = 'd'
+)
+SELECT pg_catalog.format_type(t.oid, b.typmod),
+       CASE t.oid WHEN 1560 THEN 'bit varying' WHEN 1042 THEN 'bpchar' ELSE pg_catalog.format_type(t.oid, NULL) END,
+       t.oid::bigint, t.typcategory::text, COALESCE(e.oid >= 16384, false), t.typstorage::text
+FROM base b
+JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype <> 'd'
+LEFT JOIN pg_catalog.pg_type e ON t.typcategory = 'A' AND e.oid = t.typelem
+ORDER BY b.place;

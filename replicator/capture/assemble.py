@@ -25,18 +25,28 @@ from replicator.capture.messages import (
     Truncate,
     Type,
     Update,
+    Value,
 )
+from replicator.capture.satellites import BoundSatellite, Satellite, bind_satellite
 from replicator.errors import ProtocolError
 from replicator.model.table import TableName
 
 
 class Assembler:
-    """feeds: table -> feeds that read it. `skip_to`: transactions that end at or before it were applied already."""
+    """feeds: table -> feeds that read it. `skip_to`: transactions that end at or before it were applied already.
+    `satellites`: table -> links that read it beside their own record."""
 
     def __init__(
-        self, feeds: Mapping[TableName, Sequence[Feed]], clock: Clock, ignored_origins: frozenset[str], skip_to: int
+        self,
+        feeds: Mapping[TableName, Sequence[Feed]],
+        clock: Clock,
+        ignored_origins: frozenset[str],
+        skip_to: int,
+        satellites: Mapping[TableName, Sequence[Satellite]] | None = None,
     ) -> None:
         self._feeds = feeds
+        self._satellites = satellites or {}
+        self._beside: dict[int, list[BoundSatellite]] = {}
         self._clock = clock
         self._ignored = ignored_origins
         self._skip_to = skip_to
@@ -120,6 +130,11 @@ class Assembler:
         name = TableName(message.namespace, message.name)
         self._names[message.id] = name
         self._bound[message.id] = [bind(feed, message) for feed in self._feeds.get(name, ())]
+        beside = [bind_satellite(satellite, message) for satellite in self._satellites.get(name, ())]
+        if beside:
+            self._beside[message.id] = beside
+        else:
+            self._beside.pop(message.id, None)
 
     def _insert(self, message: Insert, size: int) -> None:
         if self._skipping:
@@ -129,6 +144,8 @@ class Assembler:
             batch.rows += 1
             batch.bytes += size
             batch.changes(bound.feed).insert(bound, message.new, self._stamp, self._lsn, batch.rows)
+        if message.relation_id in self._beside:
+            self._note(message.relation_id, None, message.new, size)
 
     def _update(self, message: Update, size: int) -> None:
         if self._skipping:
@@ -140,6 +157,8 @@ class Assembler:
             batch.bytes += size
             changes = batch.changes(bound.feed)
             changes.update(bound, message.old, full, message.new, self._stamp, self._lsn, batch.rows)
+        if message.relation_id in self._beside:
+            self._note(message.relation_id, message.old if full else None, message.new, size)
 
     def _delete(self, message: Delete, size: int) -> None:
         if self._skipping:
@@ -150,6 +169,15 @@ class Assembler:
             batch.bytes += size
             changes = batch.changes(bound.feed)
             changes.delete(bound, message.old, message.old_kind == "O", self._stamp, self._lsn, batch.rows)
+        if message.relation_id in self._beside:
+            self._note(message.relation_id, message.old, None, size)
+
+    def _note(self, relation: int, old: list[Value] | None, new: list[Value] | None, size: int) -> None:
+        batch = self._batch
+        batch.rows += 1
+        batch.bytes += size
+        for bound in self._beside[relation]:
+            batch.beside(bound, old, new, self._stamp, self._lsn)
 
     def _truncate(self, message: Truncate) -> None:
         if not self._skipping:

@@ -13,6 +13,7 @@ from decimal import Context, Decimal
 
 from replicator.capture.feed import BoundFeed, Feed
 from replicator.capture.messages import UNCHANGED, Value
+from replicator.capture.satellites import BoundSatellite, Satellite, SatelliteRows
 
 INSERT, UPDATE, DELETE = b"I", b"U", b"D"
 Key = tuple[Value, ...]
@@ -265,6 +266,7 @@ class Batch:
     """`end` is the end position of the last whole transaction in it; `rows` counts captured changes, not net ones."""
 
     links: dict[str, LinkChanges] = field(default_factory=dict)
+    satellites: dict[Satellite, SatelliteRows] = field(default_factory=dict)
     start: int = 0
     end: int = 0
     rows: int = 0
@@ -278,6 +280,14 @@ class Batch:
 
     def __bool__(self) -> bool:
         return self.transactions > 0 or bool(self.links)
+
+    def beside(self, bound: BoundSatellite, old: list[Value] | None, new: list[Value] | None, stamp: int, lsn: int) -> None:
+        """A change of a table that a link reads beside its record."""
+        images = bound.images(old, new)
+        if images:
+            rows = self.satellites.setdefault(bound.satellite, SatelliteRows())
+            rows.rows += images
+            rows.stamp, rows.lsn = stamp, lsn
 
     def changes(self, feed: Feed) -> LinkChanges:
         found = self.links.get(feed.link)

@@ -24,6 +24,7 @@ class Feed:
     groups   masks of fields that count as changed together
     counted  (field, position in `columns`) of counters: what an edit adds to them is kept
     weighed  fields whose edits are compared with what stood there before: what that was is kept
+    derived  positions in `columns` that are not on the wire: they are read on the source (apply/derive.py)
     """
 
     link: str
@@ -35,6 +36,7 @@ class Feed:
     groups: tuple[int, ...] = ()
     counted: tuple[tuple[int, int], ...] = ()
     weighed: tuple[int, ...] = ()
+    derived: frozenset[int] = frozenset()
 
     @cached_property
     def weighed_columns(self) -> tuple[int, ...]:
@@ -102,10 +104,12 @@ def mask_of_all(masks: Iterable[int]) -> int:
 def bind(feed: Feed, relation: Relation) -> BoundFeed:
     """Raises StructureChanged when a column that the link reads is no longer there."""
     places = {column.name: place for place, column in enumerate(relation.columns)}
-    gone = [name for name in feed.columns if name not in places]
+    gone = [name for position, name in enumerate(feed.columns) if name not in places and position not in feed.derived]
     if gone:
         raise StructureChanged(
             f"link {feed.link}: table {feed.table} no longer has column {', '.join(gone)}",
             "change the link file to the table as it is now, run `replicator lint`, then start again",
         )
-    return BoundFeed(feed, tuple(places[name] for name in feed.columns))
+    # Until it is read, a derived column has the key's value: it changes when that does.
+    wired = [feed.columns[0] if position in feed.derived else name for position, name in enumerate(feed.columns)]
+    return BoundFeed(feed, tuple(places[name] for name in wired))

@@ -2,7 +2,8 @@
 
 A code never changes its meaning and is never used again for something else. `L0` is about files,
 `L1` about a link's outline, `L2` fields, `L3` expressions, `L4` links among each other, `L5` links
-against the tables, `C0` about `replicator.yaml`. A finding can only be made from a code in this table.
+against the tables, `C0` about `replicator.yaml`, `T0` about tests of links, `T1` about these against the
+tables. A finding can only be made from a code in this table.
 """
 
 from __future__ import annotations
@@ -300,6 +301,34 @@ _TABLE = (
          "Two nodes take their DSN from the same variable, so both are the same database. That is rarely meant."),
     Code("C008", "error", "mapping folder does not exist",
          "`mappings` is a folder, given relative to `replicator.yaml`."),
+    # -- tests of links ------------------------------------------------------------------------------------------------
+    Code("T001", "error", "link under test does not exist",
+         "`test` names links of the same folder; a conflict can only be expected of those and of links that they refer "
+         "to."),
+    Code("T002", "error", "nothing says what tables a node has",
+         "`schema` names, for each node, a file with the SQL that makes its tables, such as `pg_dump --schema-only` "
+         "writes. Say it in the folder's `_test.yaml` for all tests, or in the test itself."),
+    Code("T003", "error", "schema file cannot be read",
+         "The file that `schema` names is missing or is not UTF-8. Its path is relative to the file that names it."),
+    Code("T004", "error", "node of a test does not exist",
+         "The nodes are those that `schema` names."),
+    Code("T005", "error", "case name is used twice",
+         "A case is known, reported and picked by its name."),
+    Code("T006", "error", "field of a conflict does not exist",
+         "A conflict is expected of a field that no link of the test has, so it could never come."),
+    Code("T101", "error", "table of a test does not exist",
+         "The schema files make no table of this name on that node."),
+    Code("T102", "error", "column of a test does not exist",
+         "The table has no column of this name, so no row could be given or expected with it."),
+    Code("T103", "error", "value of a test is not of the column's type",
+         "The column could never hold this value. Write it as the database writes it, or as an expression."),
+    Code("T104", "error", "schema file is refused",
+         "The server cannot run the SQL that is to make the tables. Files of pg_dump run as they are, if they are made "
+         "without owners and privileges; extensions must be installed on the server that runs the tests."),
+    Code("T105", "error", "given row is refused",
+         "The server refuses a row that every case is to begin with."),
+    Code("T106", "error", "replicator cannot be prepared for a test",
+         "What `replicator init` does failed on the tables of the test."),
 )  # fmt: skip
 
 CODES: dict[str, Code] = {entry.code: entry for entry in _TABLE}

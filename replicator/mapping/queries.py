@@ -39,8 +39,8 @@ def parse_query(scalar: ScalarNode, node: str, others: tuple[str, ...], found: F
     try:
         tree = parsed(text)
     except SqlglotError as error:
-        errors = error.errors if isinstance(error, ParseError) else []
-        place = errors[0] if errors else {}
+        places = error.errors if isinstance(error, ParseError) else []
+        place = places[0] if places else {}
         mark = at(_offset(text, place.get("line"), place.get("col")))
         found.add("L320", mark, "the query cannot be read", "it is one SELECT in PostgreSQL's words; try it in psql")
         return None

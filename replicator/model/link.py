@@ -56,11 +56,19 @@ class Side:
     query: Query | None = None
 
     @property
+    def described(self) -> TableName:
+        """Under which name the catalog has the derived columns' types: they belong to this link alone."""
+        return TableName("derived", f"{self.mark} {self.node}")
+
+    @property
     def tables(self) -> tuple[TableName, ...]:
         """Every table of the database that the side reads, its own first."""
-        queries = [*([self.query] if self.query else []), *self.derived.values()]
         own = [] if self.query else [self.table]
-        return tuple(dict.fromkeys([*own, *(table for query in queries for table in query.tables)]))
+        return tuple(dict.fromkeys([*own, *(table for query in self.queries for table in query.tables)]))
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        return (*([self.query] if self.query else []), *self.derived.values())
 
 
 class Missing(Enum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -52,6 +52,10 @@ class Table:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {c.name: c for c in self.columns})
+
+    def with_columns(self, more: tuple[Column, ...]) -> Table:
+        """The table as a record that has these columns too."""
+        return replace(self, columns=(*self.columns, *more)) if more else self
 
     def column(self, name: str) -> Column:
         return self.by_name[name]

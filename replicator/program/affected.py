@@ -173,7 +173,10 @@ def _lifted(select: exp.Select, outer: exp.Select) -> exp.Select:
     name = f"replicator_{number}"
     lateral = exp.Lateral(this=exp.Subquery(this=body), alias=exp.TableAlias(this=exp.to_identifier(name)))
     _drop(select, outer)
-    outer.append("joins", exp.Join(this=lateral, kind="CROSS"))
+    if outer.args.get("from_") is None:
+        outer.set("from_", exp.From(this=lateral))
+    else:
+        outer.append("joins", exp.Join(this=lateral, kind="CROSS"))
     _bare(outer, grouped=False)
     if wanted is not None:
         outer.where(exp.EQ(this=wanted[0], expression=exp.column("v", table=name)), copy=False)

@@ -47,7 +47,10 @@ class Layout:
 
     @cached_property
     def source_table(self) -> Table:
-        return self.tables[self.source, self.source_side.table]
+        """The source's record: its table's columns and what is derived."""
+        side = self.source_side
+        more = self.tables[self.source, side.described].columns if side.derived else ()
+        return self.tables[self.source, side.table].with_columns(more)
 
     @cached_property
     def target_table(self) -> Table:
@@ -115,7 +118,12 @@ class Layout:
         """Fields whose value the target may make another when the row is written, and which the source wants."""
         if not self.link.two_way:
             return ()
-        wanted = (i for i, f in enumerate(self.link.fields) if self.source in f.writes and self.target in f.columns)
+        derived = self.target_side.derived
+        wanted = (
+            i
+            for i, f in enumerate(self.link.fields)
+            if self.source in f.writes and self.target in f.columns and f.columns[self.target] not in derived
+        )
         triggers = self.target_table.has_triggers
         return tuple(i for i in wanted if i not in self.counted and (triggers or self.target_column(i).generated))
 
@@ -142,28 +150,36 @@ class Layout:
 
         for key in self.source_side.key:
             place(key)
-        reads = [frozenset(place(c) for c in sorted(self._reads(f))) for f in self.link.fields]
+        side = self.source_side
+
+        def places(name: str) -> set[int]:
+            """A derived column changes with the columns that its query reads."""
+            own = sorted(side.derived[name].reads) if name in side.derived else []
+            return {place(name), *(place(c) for c in own)}
+
+        reads = [frozenset(p for c in sorted(self._reads(f)) for p in places(c)) for f in self.link.fields]
         conditions = (self.source_side.where, self.link.create.get(self.target))
         for condition in conditions:
             for column in sorted(condition.reads) if condition else ():
-                place(column)
+                places(column)
         for field in self.link.fields:
             initial = field.initial.get(self.target)
             for column in sorted(initial.reads) if initial else ():
-                place(column)
+                places(column)
         for column in self.link.match.get(self.source, ()):
-            place(column)
+            places(column)
         counted = tuple((i, columns[self.link.fields[i].columns[self.source]]) for i in self.counted)
         return Feed(
             self.link.name,
-            self.source_side.table,
+            side.table,
             tuple(columns),
-            len(self.source_side.key),
+            len(side.key),
             tuple(reads),
             self.link.two_way,
             groups=tuple(mask_of(group.fields) for group in self.link.groups),
             counted=counted,
             weighed=self.weighed,
+            derived=frozenset(p for name, p in columns.items() if name in side.derived),
         )
 
     def _reads(self, field: Field) -> frozenset[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from replicator.program import names
 from replicator.program.contest import WRITING, contest, key_text, pair_of, put_back
+from replicator.program.derive import derive_of, record_sql
 from replicator.program.existence import clashes, nothing_to_delete, revive, rise, stand_up, tombstone_join, too_late
 from replicator.program.heal import heal_of
 from replicator.program.layout import Layout, is_plain
@@ -81,6 +82,7 @@ def compile_paired(layout: Layout) -> Program:
         waits=waits_of(layout),
         mirror=mirror_of(layout),
         heal=heal_of(layout) if tracked else None,
+        derive=derive_of(layout),
         edits_load=f"COPY {edits} FROM STDIN" if remembered else None,
         edits_forget=with_parameters(f"DELETE FROM {edits} WHERE until <= CAST({PARAMETER} AS pg_lsn)") if remembered else None,
         edits_landed=f"DELETE FROM {edits} WHERE until IS NULL" if remembered else None,
@@ -417,6 +419,7 @@ def _find_key(layout: Layout) -> str:
 
 
 def _reread(layout: Layout) -> str:
-    columns = ", ".join(f"{quote(c)}::text" for c in layout.feed.columns)
-    keys = " AND ".join(f"{quote(c.name)} = CAST({PARAMETER} AS {declared(c)})" for c in layout.key_columns(layout.source))
-    return with_parameters(f"SELECT ARRAY[{columns}] FROM {table(layout.source_side.table)} WHERE {keys}")
+    texts = ", ".join(f"r.{quote(c)}::text" for c in layout.feed.columns)
+    keys = " AND ".join(f"r.{quote(c.name)} = CAST({PARAMETER} AS {declared(c)})" for c in layout.key_columns(layout.source))
+    listed = ", ".join(quote(c) for c in layout.feed.columns)
+    return with_parameters(f"SELECT ARRAY[{texts}] FROM ({record_sql(layout)}) AS r ({listed}) WHERE {keys}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from replicator.capture.feed import Feed
+from replicator.capture.satellites import Satellite
 from replicator.model.link import Link
 from replicator.program.projection import Enrichment
 
@@ -111,6 +112,32 @@ class Heal:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """A table that the link reads on its source beside its own record. `load`: COPY of its changed rows, old and new;
+    `keys`: statements that give the keys of the records they concern; `fields`: those whose value may have changed."""
+
+    satellite: Satellite
+    setup: str
+    load: str
+    keys: tuple[str, ...]
+    clear: str
+    fields: int
+
+
+@dataclass(frozen=True, slots=True)
+class Derive:
+    """How values that are not on the wire are read on the source: keys are loaded, `read` gives (seq, the feed's columns)
+    of the records that are there. `is_query`: there is no other record than the query's row."""
+
+    setup: tuple[str, ...]
+    load: str
+    read: str
+    clear: str
+    beside: tuple[Beside, ...]
+    is_query: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """One link in one flow.
 
@@ -135,6 +162,7 @@ class Program:
     waits: tuple[Wait, ...] = ()
     mirror: Mirror | None = None
     heal: Heal | None = None
+    derive: Derive | None = None
     edits_load: str | None = None
     edits_forget: str | None = None
     edits_landed: str | None = None

@@ -46,13 +46,16 @@ def returned(layout: Layout, work: str) -> str | None:
         for i, field in enumerate(layout.link.fields):
             if layout.source in field.writes and layout.target in field.columns:
                 clauses.setdefault(i, []).append("w.how = 'R'")
+    for i, written in _derived_from(layout).items():
+        clauses.setdefault(i, []).append(f"(w.act = 'U' AND w.fields & {layout.mask(written)} <> {layout.none})")
     if not clauses:
         return None
     mask = " || ".join(
         f"CASE WHEN {' OR '.join(clauses[i])} THEN B'1' ELSE B'0' END" if i in clauses else "B'0'" for i in range(layout.width)
     )
     reverse = Layout(layout.link, layout.links, layout.tables, layout.target, layout.source).feed
-    columns = ", ".join(f"t.{quote(c)}::text" for c in reverse.columns)
+    derived = layout.target_side.derived  # they are read when the answer goes out
+    columns = ", ".join("NULL" if c in derived else f"t.{quote(c)}::text" for c in reverse.columns)
     answers = "((w.fields | w.answer) & (~w.mine))::text" if layout.weighed else "NULL"
     was = ", ".join(f"w.b_{i}::text" if i in layout.returning_after_triggers else "NULL" for i in layout.weighed)
     amounts = ", ".join(
@@ -65,3 +68,14 @@ def returned(layout: Layout, work: str) -> str | None:
         f" JOIN {table(layout.target_side.table)} t ON {pair_of('t', layout.target_side.key)}"
         f" WHERE w.act IN ('N', 'U')) r WHERE mask <> {layout.none}"
     )
+
+
+def _derived_from(layout: Layout) -> dict[int, set[int]]:
+    """Fields whose value the target derives from columns that other fields write there: number -> those fields."""
+    side, found = layout.target_side, {}
+    for i, field in enumerate(layout.link.fields):
+        name = field.columns.get(layout.target)
+        if name in side.derived and layout.source in field.writes:
+            reads = side.derived[name].reads
+            found[i] = {j for j in layout.written if layout.link.fields[j].columns[layout.target] in reads}
+    return {i: written for i, written in found.items() if written}

@@ -12,7 +12,8 @@ import psycopg
 
 from replicator.capture.assemble import Assembler
 from replicator.capture.clock import Clock
-from replicator.engines.postgres.catalog import read_tables
+from replicator.capture.satellites import Satellite
+from replicator.engines.postgres.catalog import describe, read_tables
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import SourceWork, flow_name, origin_name, slot_name, verify_source
@@ -21,12 +22,13 @@ from replicator.engines.postgres.stream import PostgresStream
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError, SourceLost
 from replicator.model.config import Config
-from replicator.model.link import Link
+from replicator.model.link import Link, Side
 from replicator.model.position import text as position_text
-from replicator.model.table import Table, TableName
+from replicator.model.table import Column, Table, TableName
 from replicator.pipeline import Exchange, Flow
 from replicator.program import names
 from replicator.program.compile import compile_flow
+from replicator.program.derive import derived_sql
 from replicator.program.program import Program
 from replicator.program.sql import state as state_table
 
@@ -64,7 +66,7 @@ def dsn_of(config: Config, node: str, environ: Mapping[str, str]) -> str:
 
 def tables_named(links: Sequence[Link], node: str) -> set[TableName]:
     """The tables of one node that links name, lookups included."""
-    named = {side.table for link in links for side in link.sides if side.node == node}
+    named = {table for link in links for side in link.sides if side.node == node for table in side.tables}
     named |= {f.lookup.table for link in links for f in link.fields if f.lookup and f.lookup.node == node}
     return named
 
@@ -75,7 +77,24 @@ def read_catalog(links: Sequence[Link], connections: Mapping[str, psycopg.Connec
         with translated(node):
             for name, found in read_tables(connection, tables_named(links, node)).items():
                 catalog[node, name] = found
+        for link in links:
+            for side in link.sides:
+                if side.node == node:
+                    catalog |= _described(side, connection, catalog)
     return catalog
+
+
+def _described(side: Side, connection: psycopg.Connection, catalog: Catalog) -> Catalog:
+    """What a side's queries give; None if a table that they read is not there, or the server refuses them."""
+    if side.query is None and not side.derived:
+        return {}
+    name = side.table if side.query is not None else side.described
+    columns: tuple[Column, ...] = ()
+    if any(catalog.get((side.node, table)) is None for table in side.tables):
+        return {(side.node, name): None}
+    with translated(side.node):
+        columns = describe(connection, side.query.text if side.query is not None else derived_sql(side))
+    return {(side.node, name): Table(name, columns, side.key if side.query else (), (), "full")}
 
 
 def complete(catalog: Catalog) -> dict[tuple[str, TableName], Table]:
@@ -89,8 +108,10 @@ def complete(catalog: Catalog) -> dict[tuple[str, TableName], Table]:
 def source_work(links: Sequence[Link], tables: Mapping[tuple[str, TableName], Table], source: str, target: str) -> SourceWork:
     flow = flow_name(source, target)
     feeding = [link for link in links if (source, target) in link.flows]
-    read = sorted({link.side(source).table for link in feeding})
+    read = sorted({table for link in feeding for table in link.side(source).tables})
     full = {link.side(source).table for link in feeding if needs_full_identity(link, tables, source, target)}
+    # Which records a row concerned before it changed is seen from its old values.
+    full |= {table for link in feeding for query in link.side(source).queries for table in query.tables}
     return SourceWork(flow, slot_name(flow), slot_name(flow), tuple(read), tuple(tables[source, t] for t in sorted(full)))
 
 
@@ -98,6 +119,8 @@ def needs_full_identity(link: Link, tables: Mapping[tuple[str, TableName], Table
     """Whether the wire must carry whole before images: to tell what a user really changed (two ways), for a key that is not
     the primary key, and for conditions and expressions over values that TOAST would keep off the wire."""
     side, found = link.side(source), tables[source, link.side(source).table]
+    if side.query is not None:
+        return False
     if link.two_way or set(side.key) != set(found.primary_key):
         return True
     conditions = [e for e in (side.where, link.create.get(target)) if e is not None]
@@ -165,9 +188,12 @@ def _flow(
         )
     clock = Clock(numbers[0])
     feeds: dict[TableName, list] = {}  # type: ignore[type-arg]
+    satellites: dict[TableName, list[Satellite]] = {}
     for program in programs:
         feeds.setdefault(program.feed.table, []).append(program.feed)
-    assembler = Assembler(feeds, clock, frozenset({origin_name(target)}), saved.lsn)
+        for beside in program.derive.beside if program.derive else ():
+            satellites.setdefault(beside.satellite.table, []).append(beside.satellite)
+    assembler = Assembler(feeds, clock, frozenset({origin_name(target)}), saved.lsn, satellites)
     dsn = dsn_of(config, source, environ)
     stream = PostgresStream(source, dsn, slot, slot, saved.lsn, assembler)
     sessions.append(stream)

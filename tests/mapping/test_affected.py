@@ -28,6 +28,7 @@ QUERIES = {
         "SELECT own.id, (exists (select from crm.address a where a.account_id = own.id and not exists"
         " (select from crm.city c where c.id = a.city_id and c.x > 4))) FROM crm.account AS own"
     ),
+    "exists alone": "SELECT own.id, (select exists (select from crm.address a where a.account_id = own.id and a.x > 5)) FROM crm.account AS own",
     "in": "SELECT own.id, (own.city_id in (select c.id from crm.city c where c.x > 3)) FROM crm.account AS own",
     "not in": "SELECT own.id, (own.city_id not in (select c.id from crm.city c where c.x > 3)) FROM crm.account AS own",
     "grouped": "select q.id, sum(l.x), count(l.id) from crm.account q left join crm.address l on l.account_id = q.id where q.x > 2 group by q.id having count(*) > 1",

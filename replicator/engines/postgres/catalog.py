@@ -39,6 +39,26 @@ def read_tables(connection: psycopg.Connection, names: Iterable[TableName]) -> d
     return found
 
 
+def describe(connection: psycopg.Connection, sql: str) -> tuple[Column, ...]:
+    """The columns that a query gives."""
+    cursor = connection.execute(f"SELECT * FROM ({sql}\n) q LIMIT 0")
+    result = cursor.pgresult
+    assert result is not None
+    fields = range(result.nfields)
+    names = [column.name for column in cursor.description or ()]
+    kinds = connection.execute(
+        statement("types"), ([result.ftype(i) for i in fields], [result.fmod(i) for i in fields])
+    ).fetchall()
+    return tuple(
+        Column(name, declared, base, _portable(base, oid, user_array), category, not_null=False, toastable=storage != "p")
+        for name, (declared, base, oid, category, user_array, storage) in zip(names, kinds, strict=True)
+    )
+
+
+def _portable(base: str, oid: int, array_of_user_type: bool) -> str:
+    return base if oid < FIRST_USER_OID and not array_of_user_type else ("text[]" if array_of_user_type else "text")
+
+
 def _column(row: tuple[Any, ...]) -> Column:
     (
         name,
@@ -54,7 +74,7 @@ def _column(row: tuple[Any, ...]) -> Column:
         generated,
         storage,
     ) = row
-    portable = base if base_oid < FIRST_USER_OID and not array_of_user_type else ("text[]" if array_of_user_type else "text")
+    portable = _portable(base, base_oid, array_of_user_type)
     return Column(
         name=name,
         type=declared,

@@ -1,0 +1,94 @@
+"""The derive step: what links read on the source beside the captured row, as of now.
+
+Promises: a record is read again when any row that its values depend on has changed, whether or not
+its own row has; one that is gone by now is left to its own delete, which is on its way; a query's
+row that is gone is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from replicator.apply.write import Changes
+from replicator.capture.batch import DELETE, UPDATE, Batch, Key, RowChange, Touch
+from replicator.capture.messages import Value
+from replicator.ports.writer import Writer
+from replicator.program.program import Derive, Program
+
+
+def derive(programs: Mapping[str, Program], source: Writer, batch: Batch, changes: Changes) -> None:
+    """Fills `changes` in. Reads on `source`, whose temporary tables it empties again."""
+    for name, program in programs.items():
+        how = program.derive
+        if how is None:
+            continue
+        rows = changes.get(name, [])
+        concerned = _concerned(program, how, source, batch)
+        if not rows and not concerned:
+            continue
+        for row in rows:
+            concerned.pop(row.key, None)
+        more = list(concerned.values())
+        read = _read(how, source, [row.key for row in (*rows, *more)])
+        kept = []
+        for seq, row in enumerate((*rows, *more)):
+            values = read.get(seq)
+            if row.op == DELETE:
+                kept.append(row)
+            elif values is not None:
+                _fill(program, row, values, whole=seq >= len(rows))
+                kept.append(row)
+            elif how.is_query:
+                row.op, row.fields, row.touches = DELETE, 0, []
+                kept.append(row)
+        changes[name] = kept
+        for order, row in enumerate(more):
+            row.order = batch.rows + order
+
+
+def _concerned(program: Program, how: Derive, source: Writer, batch: Batch) -> dict[Key, RowChange]:
+    """Records that changed rows of other tables concern, each as an update of the fields that read them."""
+    found: dict[Key, RowChange] = {}
+    width = len(program.feed.columns)
+    for beside in how.beside:
+        changed = batch.satellites.get(beside.satellite)
+        if changed is None:
+            continue
+        source.load(beside.load, changed.rows)
+        for statement in beside.keys:
+            for key in source.query(f"SELECT {_texts(program)} FROM ({statement}) AS k ({_names(program)})"):
+                raw = tuple(part.encode() for part in key)
+                values: list[Value] = [*raw, *([None] * (width - len(raw)))]
+                row = found.get(raw)
+                if row is None:
+                    row = found[raw] = RowChange(UPDATE, raw, values, {}, 0, [], changed.stamp, changed.lsn)
+                row.fields |= beside.fields
+                row.stamp, row.lsn = max(row.stamp, changed.stamp), max(row.lsn, changed.lsn)
+                row.touches = [Touch(row.fields, row.stamp, row.lsn)]
+        source.execute(beside.clear)
+    return found
+
+
+def _names(program: Program) -> str:
+    return ", ".join(f"k_{i}" for i in range(program.feed.keys))
+
+
+def _texts(program: Program) -> str:
+    # As on the wire, where ::text may differ (boolean, char(n)).
+    return ", ".join(f"format('%s', k_{i})" for i in range(program.feed.keys))
+
+
+def _read(how: Derive, source: Writer, keys: list[Key]) -> dict[int, list[Value]]:
+    source.load(how.load, ([seq, *key] for seq, key in enumerate(keys)))
+    read = {seq: [None if text is None else text.encode() for text in texts] for seq, *texts in source.query(how.read)}
+    source.execute(how.clear)
+    return read
+
+
+def _fill(program: Program, row: RowChange, values: list[Value], whole: bool) -> None:
+    """The derived columns; all of them for a record whose own row has not changed."""
+    if whole:
+        row.values = [*row.values[: program.feed.keys], *values[program.feed.keys :]]
+    else:
+        for position in program.feed.derived:
+            row.values[position] = values[position]

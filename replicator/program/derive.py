@@ -1,0 +1,115 @@
+"""What a link reads on its source beside the captured row: derived columns, and records that are a query's rows.
+
+Values are read as of now, by key. Which records a changed row of another table concerns is asked
+of the source as well (affected.py). Nothing is written there but temporary tables.
+"""
+
+from __future__ import annotations
+
+from replicator.capture.satellites import Satellite
+from replicator.mapping.queries import places_of, rendered
+from replicator.model.link import Side
+from replicator.program.affected import affected, columns_read
+from replicator.program.layout import Layout
+from replicator.program.names import fitted
+from replicator.program.program import Beside, Derive
+from replicator.program.sql import declared, mask_of, quote, table
+
+OWN = "own"
+
+
+def record_sql(layout: Layout) -> str:
+    """The source's record as a SELECT of its feed's columns, keys first, before any condition."""
+    side = layout.source_side
+    if side.query is not None:
+        return f"SELECT {', '.join(f'{OWN}.{quote(c)}' for c in layout.feed.columns)} FROM ({side.query.text}\n) AS {OWN}"
+    columns = [_value(side, name) for name in layout.feed.columns]
+    return f"SELECT {', '.join(columns)} FROM {table(side.table)} AS {OWN}"
+
+
+def derived_sql(side: Side) -> str:
+    """The side's derived columns alone."""
+    columns = [f"({rendered(query, _own)}) AS {quote(name)}" for name, query in side.derived.items()]
+    return f"SELECT {', '.join(columns)} FROM {table(side.table)} AS {OWN}"
+
+
+def _value(side: Side, name: str) -> str:
+    if name in side.derived:
+        return f"({rendered(side.derived[name], _own)})"
+    return _own(name)
+
+
+def _own(column: str) -> str:
+    return f"{OWN}.{quote(column)}"
+
+
+def derive_of(layout: Layout) -> Derive | None:
+    side = layout.source_side
+    if not side.derived and side.query is None:
+        return None
+    keys = layout.temporary("keys")
+    columns = ", ".join(f"k_{i} {declared(c)}" for i, c in enumerate(layout.key_columns(layout.source)))
+    values = ", ".join(f"({_value(side, c) if side.query is None else _own(c)})::text" for c in layout.feed.columns)
+    source = f"({side.query.text}\n)" if side.query is not None else table(side.table)
+    on = " AND ".join(f"{_own(name)} = k.k_{i}" for i, name in enumerate(side.key))
+    beside = _beside(layout)
+    read = f"SELECT k.seq, {values} FROM {keys} k JOIN {source} AS {OWN} ON {on}"
+    if side.query is not None:
+        # Key by key, or PostgreSQL would work the whole query out for a few of its rows.
+        read = f"SELECT k.seq, {values} FROM {keys} k CROSS JOIN LATERAL (SELECT * FROM {source} AS {OWN} WHERE {on} OFFSET 0) AS {OWN}"
+    return Derive(
+        setup=(f"CREATE TEMP TABLE IF NOT EXISTS {keys} (seq bigint, {columns})", *(b.setup for b in beside)),
+        load=f"COPY {keys} FROM STDIN",
+        read=read,
+        clear=f"TRUNCATE {keys}",
+        beside=tuple(beside),
+        is_query=side.query is not None,
+    )
+
+
+def _beside(layout: Layout) -> list[Beside]:
+    side, found = layout.source_side, []
+    own = ", ".join(_own(k) for k in side.key)
+    queries = [
+        (name, f"SELECT {own}, ({rendered(query, _own)}) FROM {table(side.table)} AS {OWN}")
+        for name, query in side.derived.items()
+    ]
+    places = list(range(len(side.key)))
+    if side.query is not None:
+        places = places_of(side.query.text, side.key) or []
+        queries = [("", side.query.text)]
+    read = [name for query in (*side.derived.values(), *([side.query] if side.query else ())) for name in query.tables]
+    for number, name in enumerate(dict.fromkeys(read)):
+        catalog = layout.tables[layout.source, name]
+        changed = fitted(f"beside_{layout.link.name}_{layout.source}_{layout.target}_{number}")
+        wanted: set[str] = set()
+        statements, fields = [], 0
+        for column, sql in queries:
+            if side.derived and name not in side.derived[column].tables:
+                continue
+            columns = columns_read(sql, name)
+            wanted |= {c.name for c in catalog.columns} if columns is None else columns
+            # A table that the query reads is also the own record's, perhaps: its own place is not a place beside it.
+            statements += affected(sql, places, name, quote(changed))[1 if side.derived and name == side.table else 0 :]
+            fields |= _fields(layout, column)
+        listed = tuple(c for c in catalog.columns if c.name in wanted)
+        ddl = ", ".join(f"{quote(c.name)} {declared(c)}" for c in listed)
+        found.append(
+            Beside(
+                satellite=Satellite(layout.link.name, name, tuple(c.name for c in listed)),
+                setup=f"CREATE TEMP TABLE IF NOT EXISTS {quote(changed)} ({ddl})",
+                load=f"COPY {quote(changed)} FROM STDIN",
+                keys=tuple(statements),
+                clear=f"TRUNCATE {quote(changed)}",
+                fields=fields,
+            )
+        )
+    return found
+
+
+def _fields(layout: Layout, derived: str) -> int:
+    """The mask of fields that read a derived column (of a query's row: all)."""
+    if not derived:
+        return layout.feed.every_field
+    position = layout.feed.columns.index(derived) if derived in layout.feed.columns else -1
+    return mask_of(i for i, reads in enumerate(layout.feed.reads) if position in reads)
