@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from replicator.engines.postgres import records
+from replicator.mapping.config import load_config
+
 from .conftest import Site
 from .history_site import conflict, insert, linked, made, prepare, waiting
 
@@ -252,3 +255,31 @@ def test_what_really_happened(log: Site) -> None:
     erp.execute("DELETE FROM erp.customer")
     assert log("run", "--until-idle", "0.5").code == 0
     assert log("explain", "customer", "1").one_line("deleted on erp, ")
+
+
+def test_rows_of_sides_that_are_more_than_a_table(site: Site) -> None:
+    """Derived columns, and a side that is a query, are read as the link reads them."""
+    key = uuid.uuid4()
+    db = site.db("crm")
+    db.execute("INSERT INTO crm.account (id, name) VALUES (%s, 'ACME')", (key,))
+    db.execute("INSERT INTO crm.contact (account_id, name) SELECT %s, '100 %%' FROM generate_series(1, 3)", (key,))
+    counted = "select count(*) from crm.contact c where c.account_id = crm.id and c.name like '100 %'"
+    site.link(
+        "customer",
+        f'link: customer\ncrm: {{table: crm.account, key: id, derived: {{people: "{counted}"}}}}\n'
+        "erp: {table: erp.customer, key: no}\nfields:\n  - {crm: people, erp: note, to: erp}\n",
+    )
+    site.link(
+        "contact",
+        'link: contact\nflow: crm -> erp\ncrm: {query: "select c.id, upper(c.name) as x from crm.contact c", key: id}\n'
+        "erp: {table: erp.person, key: pid}\nfields:\n  - {crm: x, erp: nm}\n",
+    )
+    config, findings = load_config(site.folder / "replicator.yaml", site.environ)
+    assert config is not None, findings
+    links = {link.name: link for link in config.links}
+    account, contact = links["customer"].side("crm"), links["contact"].side("crm")
+    assert records.find_row(db, account, (str(key),), ["people", "name"]) == records.Row((str(key),), ("3", "ACME"))
+    assert records.find_row(db, account, ("no uuid",), ["people"]) is None
+    [(number,)] = site.rows("crm", "SELECT min(id)::text FROM crm.contact")
+    assert records.find_row(db, contact, (number,), ["x"]) == records.Row((number,), ("100 %",))
+    assert records.find_row(db, contact, ("99999999999999999999",), ["x"]) is None

@@ -16,12 +16,16 @@ import psycopg
 from replicator.engines.postgres.errors import told
 from replicator.errors import ConfigurationError
 from replicator.mapping.expressions import to_sql_both
+from replicator.mapping.queries import rendered
 from replicator.model.link import Expression, Link, Side
 from replicator.model.table import Column
 from replicator.program import names
 from replicator.program.sql import PARAMETER, declared, differs, quote, state, table, with_parameters
 
 Key = tuple[str, ...]  # by column, as text
+OWN = "own"
+# 'x' where a number is wanted, a number or a date that is too great: nothing has such a key.
+NO_SUCH_VALUE = frozenset((None, "22P02", "22P03", "22003", "22007", "22008", "22021", "22023"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +64,36 @@ class Row:
 
 
 def find_row(connection: psycopg.Connection, side: Side, key: Key, columns: Sequence[str]) -> Row | None:
-    """The row as it stands now."""
-    wanted = f"ARRAY[{_texts(side.key)}], ARRAY[{_texts(columns)}]::text[]"
-    found = _look_up(connection, f"SELECT {wanted} FROM {table(side.table)}", side.key, key)
+    """The record as it stands now, with what the link derives beside it."""
+    source = f"({side.query.text}\n)" if side.query is not None else table(side.table)
+    values = ", ".join(f"({_value(side, column)})::text" for column in columns)
+    keys = ", ".join(f"({_value(side, column)})::text" for column in side.key)
+    where = [_value(side, column) for column in side.key]
+    sql = f"SELECT ARRAY[{keys}], ARRAY[{values}]::text[] FROM {source} AS {OWN}"
+    found = _look_up(connection, sql, where, key)
     return Row(tuple(found[0][0]), tuple(found[0][1])) if found else None
+
+
+def _value(side: Side, column: str) -> str:
+    query = side.derived.get(column)
+    return rendered(query, _own) if query is not None else _own(column)
+
+
+def _own(column: str) -> str:
+    return f"{OWN}.{quote(column)}"
 
 
 def find_pairs(connection: psycopg.Connection, link: Link, node: str, key: Key) -> list[PairRow]:
     """The pair of the record that has this key on `node`, as the node of `connection` knows it."""
     sql = f"SELECT {_both_keys(link)}, made FROM {state(names.crosswalk(link))}"
-    rows = _look_up(connection, sql, names.pair_columns(link, node), key)
+    rows = _look_up(connection, sql, _quoted(names.pair_columns(link, node)), key)
     return [PairRow(_keys(link, one, other), made) for one, other, made in rows]
 
 
 def find_graves(connection: psycopg.Connection, link: Link, node: str, key: Key) -> list[Grave]:
     """Newest first: a key may have been used more than once."""
     sql = f"SELECT {_both_keys(link)}, stamp, at, deleted_on FROM {state(names.tombstone(link))}"
-    rows = _look_up(connection, sql, names.pair_columns(link, node), key, "ORDER BY stamp DESC")
+    rows = _look_up(connection, sql, _quoted(names.pair_columns(link, node)), key, "ORDER BY stamp DESC")
     return [Grave(_keys(link, one, other), *rest) for one, other, *rest in rows]
 
 
@@ -87,7 +104,7 @@ def find_entries(connection: psycopg.Connection, link: Link, node: str, key: Key
     if not (there and there[0]):
         return []
     sql = f"SELECT fields::text, stamp, lsn::text, source_lsn::text FROM {ledger}"
-    rows = _look_up(connection, sql, names.pair_columns(link, node), key, "ORDER BY stamp DESC, lsn DESC")
+    rows = _look_up(connection, sql, _quoted(names.pair_columns(link, node)), key, "ORDER BY stamp DESC, lsn DESC")
     return [Entry(*row) for row in rows]
 
 
@@ -147,12 +164,18 @@ def _look_up(
 ) -> list[tuple[Any, ...]]:
     if len(columns) != len(key):
         return []
-    where = " AND ".join(f"{quote(column)} = {PARAMETER}" for column in columns)
+    where = " AND ".join(f"({column}) = {PARAMETER}" for column in columns)
     try:
         with connection.transaction():
             return connection.execute(with_parameters(f"{sql} WHERE {where} {order}"), key).fetchall()
-    except psycopg.DataError:  # 'x' where a number is wanted: nothing has such a key
+    except psycopg.DataError as error:
+        if error.sqlstate not in NO_SUCH_VALUE:
+            raise
         return []
+
+
+def _quoted(columns: Sequence[str]) -> list[str]:
+    return [quote(column) for column in columns]
 
 
 def _texts(columns: Sequence[str]) -> str:
