@@ -18,7 +18,7 @@ import typer
 
 from replicator.errors import ReplicatorError
 
-from . import check, conflicts, demo, explain, init, lint, run, status, teardown
+from . import check, conflicts, demo, explain, init, lint, run, status, teardown, test
 from .output import Output
 from .session import Common, ConfigOption, JsonOption
 
@@ -37,6 +37,7 @@ app.command("check")(check.check)
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.add_typer(conflicts.app, name="conflicts")
+app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
 
 
