@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 import time
 from collections.abc import Sequence
@@ -25,6 +27,7 @@ from .session import BadConfiguration, ConfigOption, JsonOption, Session, open_s
 
 BAD_FILE = 2
 SHOWN_VALUE = 60
+PLAIN = re.compile(r"[\w./+-][\w ./+:@-]*(?<! )")  # what needs no quotes in a test file
 SERVER_HELP = "Make the databases on this server instead of starting one; its role must be a superuser."
 
 
@@ -174,23 +177,31 @@ def _counted(count: int, what: str) -> str:
 
 
 def _difference(failure: Failure) -> list[tuple[str, str]]:
-    """Lines with their colours: `-` expected, `+` found, both alike without a sign."""
-    width = max((len(line.column) for line in failure.lines), default=0)
-
-    def told(sign: str, line: Line, value: str | None) -> str:
-        text = (value or "''").replace("\n", "\\n")
-        return f"{sign} {line.column:{width}}  {text if len(text) <= SHOWN_VALUE else text[: SHOWN_VALUE - 3] + '...'}"
-
+    """Lines with their colours: `-` expected, `+` found, as expected without a sign. A whole row as a test file has it."""
+    expected = [line for line in failure.lines if line.expected is not None]
+    found = [line for line in failure.lines if line.found is not None]
+    if not expected or not found:
+        rows = (("-", expected, "red"), ("+", found, "green"))
+        return [(f"{sign} {{{', '.join(map(_pair, lines))}}}", tint) for sign, lines, tint in rows if lines]
+    width = max(len(line.column) for line in failure.lines)
     lines = []
     for line in failure.lines:
+        name = f"{line.column:{width}}"
         if line.same:
-            lines.append((told(" ", line, line.found), "dim"))
-            continue
-        if line.expected is not None:
-            lines.append((told("-", line, line.expected), "red"))
-        if line.found is not None:
-            lines.append((told("+", line, line.found), "green"))
+            lines.append((f"  {name}  {_cut(line.found)}", "dim"))
+        else:
+            lines += [(f"- {name}  {_cut(line.expected)}", "red"), (f"+ {name}  {_cut(line.found)}", "green")]
     return lines
+
+
+def _pair(line: Line) -> str:
+    text = line.expected if line.expected is not None else _cut(line.found)
+    return f"{line.column}: {text if PLAIN.fullmatch(text) or line.found is None else json.dumps(text, ensure_ascii=False)}"
+
+
+def _cut(text: str | None) -> str:
+    text = (text or "''").replace("\n", "\\n")
+    return text if len(text) <= SHOWN_VALUE else text[: SHOWN_VALUE - 3] + "..."
 
 
 def _as_object(suite: Suite, result: CaseResult) -> dict[str, Any]:

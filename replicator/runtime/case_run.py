@@ -27,7 +27,7 @@ from replicator.runtime.wiring import NodePair, Opened, flows_of, links_between,
 
 STEP_SECONDS = 0.001  # between steps, so that no two have the same time
 WAIT_SECONDS = 0.02
-QUIET = 2  # turns in which nothing happens
+QUIET, QUIET_SECONDS = 2, 0.002  # turns in which nothing happens, and the time between them
 PATIENCE_SECONDS = 30.0
 
 Connections = Mapping[str, psycopg.Connection]
@@ -53,7 +53,7 @@ def run_case(
     """After `init`. Raises ReplicatorError when the program itself stops."""
     sync = Step(None, case.mark)
     with _exchanges(config, environ) as exchanges:
-        for step in (*before, sync, *case.steps, sync):
+        for step in (*before, sync, *case.steps, sync) if before else (*case.steps, sync):
             if failures := _do(connections, tables, exchanges, step):
                 return failures
     return _compared(connections, tables, case)
@@ -127,7 +127,7 @@ def _settle(connections: Connections, exchanges: Sequence[_Pair]) -> str:
             waiting = "; ".join(f.totals.waiting for _, _, o in exchanges for f in o.exchange.flows if f.totals.waiting)
             return f"the replicator does not come to rest within {PATIENCE_SECONDS:.0f} seconds{': ' if waiting else ''}{waiting}"
         if not worked:
-            exchanges[0][2].exchange.wait(WAIT_SECONDS)
+            exchanges[0][2].exchange.wait(WAIT_SECONDS if behind else QUIET_SECONDS)
     return ""
 
 
