@@ -19,7 +19,7 @@ from replicator.apply.answers import returned
 from replicator.apply.lines import edit_lines, stage_lines
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
-from replicator.capture.batch import DELETE, INSERT, UPDATE, RowChange
+from replicator.capture.batch import DELETE, INSERT, UPDATE, RowChange, Touch
 from replicator.capture.edits import Edits
 from replicator.capture.messages import UNCHANGED, Value
 from replicator.capture.payload import from_json, key_texts, to_json
@@ -192,6 +192,8 @@ class BatchWrite:
             writer.execute(steps.adopt, prepared=self._few)
             if steps.meet_counters:
                 writer.execute(steps.meet_counters, prepared=self._few)
+        if steps.restore:
+            writer.execute(steps.restore, prepared=self._few)
         if self._aside and steps.aside:
             writer.execute(steps.aside)
         while steps.resolve_self and writer.execute(steps.resolve_self, prepared=self._few):
@@ -266,6 +268,22 @@ class BatchWrite:
             waits_for = (wait.link, raw) if wait.link else None
             outcome.parked.append(self._set_aside(program.link.name, row, reason, wait.message, waits_for=waits_for))
 
+    def _fill_in_later(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
+        """The record is written; what it refers to and is not there yet stays parked, field by field, until it comes."""
+        waits = {wait.field: wait for wait in program.waits}
+        found: dict[int, list[tuple[int, str]]] = {}
+        for seq, number, raw in self._writer.query(program.steps.later or "", prepared=self._few):
+            found.setdefault(seq, []).append((number, raw))
+        for seq, missing in found.items():
+            number, raw = missing[0]
+            mask = sum(1 << n for n, _ in missing)
+            row = rows[seq]
+            touches = [Touch(t.fields & mask, t.stamp, t.lsn) for t in row.touches if t.fields & mask]
+            left = replace(row, op=UPDATE, fields=mask, touches=touches, first_key=row.key, deltas=[], parked=None)
+            waits_for = (waits[number].link or "", raw)
+            parked = self._set_aside(program.link.name, left, "later", waits[number].message, waits_for=waits_for)
+            outcome.parked.append(parked)
+
     def _set_aside(
         self,
         link: str,
@@ -318,6 +336,8 @@ class BatchWrite:
         if program.paired:
             if (counts.get("T") or counts.get("gone")) and steps.too_late:
                 outcome.conflicts += self._writer.execute(steps.too_late, prepared=self._few)
+            if steps.later:
+                self._fill_in_later(program, rows, outcome)
             touched = counts.get("U") or (program.link.update_wins and counts.get("N"))
             if touched and steps.remember and self._writer.execute(steps.remember, prepared=self._few):
                 outcome.remembered = True

@@ -87,9 +87,9 @@ def _suite(path: Path, root: MappingNode, parts: list[MappingNode], found: Findi
     if nodes:
         links = _links(path.parent, names, scope)
         scope.links = {link.name: link for link in links}
-        for side in (side for link in links for side in link.sides):
+        for link, side in ((link, side) for link in links for side in link.sides):
             if side.node not in nodes:
-                message = f"there is no schema for node {side.node}, which the link of {side.mark.path} joins"
+                message = f"there is no schema for node {side.node} of link {link.name}"
                 found.add("T002", root.mark, message, f"for example `{SCHEMA_EXAMPLE}`")
     given = tuple(rows for part in parts for rows in _given(part, scope))
     before = tuple(step for part in parts if (node := part.get("before")) for step in _steps(node, "before", scope))
@@ -155,8 +155,9 @@ def _links(folder: Path, names: list[ScalarNode], scope: _Scope) -> list[Link]:
             queue += [f.reference.link for f in link.fields if f.reference]
     files = {link.mark.path for link in wanted.values()}
     scope.found.extend(f for f in errors if missing or (isinstance(f.where, Mark) and f.where.path in files))
+    broken = {Path(finding.where.path).stem for finding in errors if isinstance(finding.where, Mark)}
     for name in names:
-        if name.text not in by_name and not errors:
+        if name.text not in by_name and name.text not in broken:
             hint = near(name.text, by_name) or f"the folder's links are {', '.join(sorted(by_name))}"
             scope.found.add("T001", name.mark, f"there is no link {show(name.text)} in {folder}", hint)
     return list(wanted.values())

@@ -103,6 +103,9 @@ _TABLE = (
          "`create` says `never` too, for the record was there before. Where `delete` keeps the other side's record "
          "(`ignore`, `set ...`), its users see no delete: whether they undo it depends on the moment of their edit, and "
          "columns that the delete has set may stay so."),
+    Code("L117", "error", "nothing to restore",
+         "`restore` takes back what `delete: set ...` has done on that node when the record takes part again; with no such "
+         "rule there is nothing to take back."),
     # -- fields --------------------------------------------------------------------------------------------------------
     Code("L201", "error", "field has no column",
          "A field names a column on one or both nodes of the link: `{crm: name, erp: customer_name}`."),
@@ -152,6 +155,8 @@ _TABLE = (
     Code("L218", "error", "derived column is to be written",
          "A derived column is the result of a query; there is nothing to write it to. Write the field on the other node "
          "only."),
+    Code("L219", "error", "slice without a condition",
+         "A slice is a part of a row that comes and goes; `where` says when it is there."),
     # -- expressions ---------------------------------------------------------------------------------------------------
     Code("L301", "error", "SQL expression cannot be read",
          "The text is not an SQL expression in PostgreSQL's syntax; the place given is where reading stopped."),

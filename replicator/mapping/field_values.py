@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from replicator.mapping import shape
 from replicator.mapping.findings import show
 from replicator.mapping.sides import Scope
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, YamlNode
-from replicator.model.link import Lookup, Missing, Reference, ValueMap
+from replicator.model.link import Expression, Lookup, Missing, Reference, ValueMap
 
 _TRUTH = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
 _LONG_FORM = frozenset(("map", "default", "back_default"))
-_LOOKUP_KEYS = frozenset(("table", "by", "key", "on", "missing"))
+_LOOKUP_KEYS = frozenset(("table", "by", "match", "key", "on", "missing", "fold", "default"))
 _VALUES_EXAMPLE = "values: {active: A, dormant: D}"
+_MATCH_EXAMPLE = 'lookup: {table: erp.region, match: {country: "crm.country_code", zip: "left(crm.zip, 2)"}}'
 _LOOKUP_EXAMPLE = "lookup: {table: erp.country, by: iso2}"
 
 
@@ -84,31 +87,54 @@ def _check_defaults(value: MappingNode, first: str, writes: frozenset[str], scop
             scope.found.add("L210", value.key(key).mark, message, "remove it")
 
 
-def read_lookup(node: YamlNode, second: str, scope: Scope) -> Lookup | None:
-    """`on` is the node whose column holds the looked-up table's key: the side named second, if not said."""
+def read_lookup(node: YamlNode, columns: Sequence[str], scope: Scope) -> Lookup | None:
+    """`columns` are the nodes on which the field has one. `on` is the node whose column holds the looked-up table's key: the
+    side named second, if not said. With one column, `match` says what to look for."""
     value = shape.mapping(node, "lookup", _LOOKUP_EXAMPLE, scope.found)
     if value is None:
         return None
     shape.check_keys(value, _LOOKUP_KEYS, scope.found)
+    alone = len(columns) == 1
     table_node = shape.required(value, "table", _LOOKUP_EXAMPLE, scope.found)
-    by_node = shape.required(value, "by", _LOOKUP_EXAMPLE, scope.found)
+    wish = "match" if alone else "by"
+    by_node = shape.required(value, wish, _MATCH_EXAMPLE if alone else _LOOKUP_EXAMPLE, scope.found)
+    for wrong in ("by", "on") if alone else ("match",):
+        if wrong in value:
+            hint = "a field with one column says by `match` what to look for, one with two by `by`"
+            scope.found.add("L101", value.key(wrong).mark, f"{wrong} has no meaning here", hint)
     key_node, on_node = value.get("key"), value.get("on")
     table = shape.table_name(table_node, scope.found) if table_node else None
-    by = shape.column_name(by_node, "by", scope.found) if by_node else None
+    by = shape.column_name(by_node, "by", scope.found) if by_node and not alone else ""
+    match = _match(by_node, columns[0], scope) if by_node and alone else {}
     key = shape.column_name(key_node, "key", scope.found) if key_node else "id"
-    on = shape.one_of(on_node, "on", scope.nodes, scope.found) if on_node else second
-    missing = read_missing(value.get("missing"), scope)
+    on = shape.one_of(on_node, "on", scope.nodes, scope.found) if on_node else columns[-1]
+    missing = read_missing(value.get("missing"), scope, ("wait", "null"))
+    fold_node = value.get("fold")
+    fold = fold_node is not None and shape.one_of(fold_node, "fold", ("true", "false"), scope.found) == "true"
+    default = _default(value, "default", scope)
     if table is None or by is None or key is None or on is None:
         return None
-    return Lookup(on, table, by, key, missing, value.mark)
+    return Lookup(on, table, by, key, missing, value.mark, match, fold, default)
+
+
+def _match(node: YamlNode, on: str, scope: Scope) -> dict[str, Expression]:
+    """`{country: "crm.country_code", zip: "left(crm.zip, 2)"}`"""
+    value = shape.mapping(node, "match", _MATCH_EXAMPLE, scope.found)
+    match: dict[str, Expression] = {}
+    for key, wish in value.entries if value else ():
+        name = shape.column_name(key, "match", scope.found)
+        expression = scope.expression(wish, f"match {key.text}", scope.other(on))
+        if name and expression:
+            match[name] = expression
+    return match
 
 
 def read_reference(node: YamlNode, missing: YamlNode | None, scope: Scope) -> Reference | None:
     text = shape.scalar(node, "link", "link: sales_rep", scope.found)
-    how = read_missing(missing, scope)
+    how = read_missing(missing, scope, ("wait", "null", "later"))
     return Reference(text.text, how, text.mark) if text else None
 
 
-def read_missing(node: YamlNode | None, scope: Scope) -> Missing:
-    text = shape.one_of(node, "missing", ("wait", "null"), scope.found) if node else None
-    return Missing.NULL if text == "null" else Missing.WAIT
+def read_missing(node: YamlNode | None, scope: Scope, allowed: tuple[str, ...]) -> Missing:
+    text = shape.one_of(node, "missing", allowed, scope.found) if node else None
+    return Missing(text) if text else Missing.WAIT

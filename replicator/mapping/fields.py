@@ -95,7 +95,8 @@ def _check_keys(node: MappingNode, scope: Scope) -> None:
 
 
 def _sources_fit(node: MappingNode, columns: dict[str, str], scope: Scope) -> bool:
-    given = [key for key in (*_TWO_SIDED, *_ONE_SIDED) if key in node]
+    lookup_alone = len(columns) == 1 and isinstance(looked := node.get("lookup"), MappingNode) and "match" in looked
+    given = [key for key in (*_TWO_SIDED, *_ONE_SIDED) if key in node and not (lookup_alone and key == "lookup")]
     wrong = [key for key in given if key in (_ONE_SIDED if len(columns) == 2 else _TWO_SIDED)]
     if len(given) > 1:
         hint = "keep one of them, or put all into one `convert`"
@@ -107,7 +108,7 @@ def _sources_fit(node: MappingNode, columns: dict[str, str], scope: Scope) -> bo
         missing = scope.other(next(iter(columns)))
         hint = f"add `{missing}: column`"
         scope.found.add("L204", node.key(wrong[0]).mark, f"{wrong[0]} needs a column on both nodes", hint)
-    elif len(columns) == 1 and not given and "initial" not in node:
+    elif len(columns) == 1 and not given and not lookup_alone and "initial" not in node:
         side, name = next(iter(columns.items()))
         hint = f"add `{scope.other(side)}: column`, `from`, `value` or `initial`"
         scope.found.add("L203", node.mark, f"nothing says where {side}.{name} gets its value from", hint)
@@ -144,7 +145,7 @@ def _two_sided(node: MappingNode, columns: dict[str, str], writes: frozenset[str
     return _Parts(
         columns, writes, rule, _convert(node, writes, scope), initial,
         values=read_values(values, next(iter(columns)), writes, scope) if values else None,
-        lookup=read_lookup(lookup, list(columns)[1], scope) if lookup else None,
+        lookup=read_lookup(lookup, list(columns), scope) if lookup else None,
         reference=read_reference(link, node.get("missing"), scope) if link else None,
     )  # fmt: skip
 
@@ -199,7 +200,9 @@ def _initial(node: MappingNode, columns: dict[str, str], scope: Scope) -> dict[s
 def _one_sided(node: MappingNode, columns: dict[str, str], writes: frozenset[str], rule: Rule, scope: Scope) -> _Parts | None:
     side = next(iter(columns))
     initial = _initial(node, columns, scope)
-    source, constant = node.get("from"), node.get("value")
+    source, constant, lookup = node.get("from"), node.get("value"), node.get("lookup")
+    if lookup is not None:
+        return _Parts(columns, writes, rule, {}, initial, lookup=read_lookup(lookup, [side], scope))
     if source is None and constant is None:
         if "to" in node:
             scope.found.add("L210", node.key("to").mark, "the field has one column only", "remove `to`")

@@ -19,10 +19,12 @@ from replicator.mapping.rules import RULE_WORDS, check_keys_and_match, read_grou
 from replicator.mapping.sides import (
     LINK_KEYS,
     Scope,
+    emptied,
     read_create,
     read_delete,
     read_flows,
     read_match,
+    read_restore,
     read_side,
     side_names,
 )
@@ -118,6 +120,7 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     match, match_mark = read_match(root, scope)
     create = read_create(root, scope)
     delete = read_delete(root, scope, mark)
+    restore = read_restore(root, delete, scope)
     never = [node for node, condition in create.items() if condition.text == "false"]
     update_wins = read_update_wins(root, delete, never, scope)
     rule = read_link_rule(root.get("rule"), scope, Rule("latest", None, mark))
@@ -126,10 +129,14 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     groups = read_groups(root.get("groups"), fields, complete, scope)
     if name is None or sides[0] is None or sides[1] is None:
         return None
+    for side in (sides[0], sides[1]):
+        if side.node in delete:
+            delete[side.node] = emptied(side, fields, delete[side.node])
     check_keys_and_match(fields, (sides[0], sides[1]), match, found)
     return Link(
         name=name, sides=(sides[0], sides[1]), flows=scope.flows, match=match, create=create, delete=delete,
         rule=rule, fields=fields, mark=mark, match_mark=match_mark, groups=groups, update_wins=update_wins,
+        restore=restore,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from replicator.mapping import shape
@@ -12,11 +12,11 @@ from replicator.mapping.findings import Findings, near, show
 from replicator.mapping.queries import parse_query, places_of
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, YamlNode
 from replicator.model.finding import Mark
-from replicator.model.link import DeleteRule, Expression, Query, Side
+from replicator.model.link import DeleteRule, Expression, Field, Query, Restore, Side
 from replicator.model.table import TableName
 
-LINK_KEYS = frozenset(("link", "flow", "match", "create", "delete", "update_deleted", "rule", "groups", "fields"))
-_SIDE_KEYS = frozenset(("table", "query", "key", "where", "derived"))
+LINK_KEYS = frozenset(("link", "flow", "match", "create", "delete", "restore", "update_deleted", "rule", "groups", "fields"))
+_SIDE_KEYS = frozenset(("table", "query", "key", "where", "derived", "slice"))
 _FLOW = re.compile(r"([a-z][a-z0-9_]*)\s*(->|<->)\s*([a-z][a-z0-9_]*)")
 _SET = re.compile(r"\s*set\b", re.IGNORECASE)
 _SIDE_EXAMPLE = "crm: {table: crm.account, key: id}"
@@ -109,7 +109,18 @@ def read_side(root: MappingNode, node: str, scope: Scope) -> Side | None:
         table = TableName("query", query_name(root, node))
     if table is None or columns is None:
         return None
-    return Side(node, table, columns, where, key.mark, derived, query)
+    return Side(node, table, columns, where, key.mark, derived, query, _is_slice(value, where, node, found))
+
+
+def _is_slice(value: MappingNode, where: Expression | None, node: str, found: Findings) -> bool:
+    """`slice: true`; what makes it there must be said."""
+    slice_node = value.get("slice")
+    if slice_node is None or shape.one_of(slice_node, "slice", ("true", "false"), found) != "true":
+        return False
+    if where is None:
+        hint = f"add for example `where: \"{node}.phone <> ''\"`"
+        found.add("L219", slice_node.mark, "nothing says when this part of the row is there", hint)
+    return True
 
 
 def query_name(root: MappingNode, node: str) -> str:
@@ -222,10 +233,45 @@ def _delete_rule(node: str, action: YamlNode, scope: Scope) -> DeleteRule | None
         hint = "write delete, ignore, or `set column = expression, ...`"
         scope.found.add("L112", action.mark, f"delete at {node}: {show(text)} cannot be read", hint)
         return None
+    assigned = _assignments(node, action, "delete", scope)
+    return DeleteRule(node, "set", assigned, action.mark) if assigned else None
+
+
+def _assignments(node: str, action: ScalarNode, what: str, scope: Scope) -> tuple[tuple[str, Expression], ...]:
     assigned = parse_assignments(action, Reading(scope.nodes, node, clock=True), scope.found)
     columns: set[str] = set()
     for column, mark, _ in assigned or ():
         if column in columns:
-            scope.found.add("L114", mark, f"delete at {node} sets {show(column)} twice", "remove one")
+            scope.found.add("L114", mark, f"{what} at {node} sets {show(column)} twice", "remove one")
         columns.add(column)
-    return DeleteRule(node, "set", tuple((c, e) for c, _, e in assigned), action.mark) if assigned else None
+    return tuple((c, e) for c, _, e in assigned or ())
+
+
+def read_restore(root: MappingNode, delete: Mapping[str, DeleteRule], scope: Scope) -> dict[str, Restore]:
+    """`restore: {erp: "set closed_on = null"}`: takes back what `delete: set ...` of that node has done."""
+    restore: dict[str, Restore] = {}
+    node = root.get("restore")
+    example = f'restore: {{{scope.nodes[1]}: "set active = true"}}'
+    value = shape.mapping(node, "restore", example, scope.found) if node else None
+    for key, action in value.entries if value else ():
+        if not scope.is_written(key, "restore"):
+            continue
+        if not isinstance(action, ScalarNode) or not _SET.match(action.text):
+            scope.found.add("L112", action.mark, f"restore at {key.text} cannot be read", f"for example `{example}`")
+            continue
+        if key.text not in delete or delete[key.text].kind != "set":
+            hint = f'for example `delete: {{{key.text}: "set active = false"}}`'
+            scope.found.add("L117", key.mark, f"nothing marks records of {key.text} as deleted", hint)
+        assigned = _assignments(key.text, action, "restore", scope)
+        if assigned:
+            restore[key.text] = Restore(key.text, assigned, action.mark)
+    return restore
+
+
+def emptied(side: Side, fields: Sequence[Field], delete: DeleteRule) -> DeleteRule:
+    """What deleting a slice does, if the file does not say it: its columns become NULL."""
+    if not side.slice or delete.kind != "delete":
+        return delete
+    columns = [f.columns[side.node] for f in fields if side.node in f.writes and f.columns[side.node] not in side.key]
+    nothing = Expression("NULL", delete.mark, None, frozenset())
+    return DeleteRule(side.node, "set", tuple((column, nothing) for column in columns), delete.mark)

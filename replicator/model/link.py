@@ -45,6 +45,7 @@ class Side:
 
     derived  columns that are not the table's: name -> the query for their value. They are read, never written.
     query    the records are this query's rows, and only read; `table` is then a name for it that no database has.
+    slice    the record is some columns of a row that another link makes and removes: it is there while `where` holds.
     """
 
     node: str
@@ -54,6 +55,7 @@ class Side:
     mark: Mark
     derived: dict[str, Query] = field(default_factory=dict)
     query: Query | None = None
+    slice: bool = False
 
     @property
     def described(self) -> TableName:
@@ -76,6 +78,7 @@ class Missing(Enum):
 
     WAIT = "wait"  # the record is parked until what it refers to exists
     NULL = "null"  # the field is written as NULL
+    LATER = "later"  # as NULL for now, and filled in when what it refers to exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,12 @@ class ValueMap:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The field's column on `node` holds `key` of `table`; the other side holds the natural key `by`."""
+    """The field's column on `node` holds `key` of `table`; the other side holds the natural key `by`.
+
+    match    instead of `by`, for a field with a column on `node` only: several columns with expressions over the other record
+    fold     texts are compared without case and blanks around them
+    default  the key to take when nothing is found (None: as `missing` says)
+    """
 
     node: str
     table: TableName
@@ -100,6 +108,9 @@ class Lookup:
     key: str
     missing: Missing
     mark: Mark
+    match: dict[str, Expression] = field(default_factory=dict)
+    fold: bool = False
+    default: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +191,15 @@ class DeleteRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """What makes a record of `node` that was only marked as deleted take part again: (column, SQL expression)."""
+
+    node: str
+    assignments: tuple[tuple[str, Expression], ...]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """`sides` in the order of the file. `match`: node -> columns that identify a record both sides may have already.
     `create`: node -> condition over the other node's record under which a record may be created on `node`.
@@ -199,6 +219,7 @@ class Link:
     match_mark: Mark | None = None
     groups: tuple[Group, ...] = ()
     update_wins: bool = False
+    restore: dict[str, Restore] = field(default_factory=dict)
 
     @property
     def arbiter(self) -> str:

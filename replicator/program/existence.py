@@ -8,10 +8,11 @@ link's fields hold; columns that no field fills take their defaults.
 
 from __future__ import annotations
 
+from replicator.mapping.expressions import to_sql
 from replicator.program import names
 from replicator.program.contest import CONFLICT, flow_and_link, key_text, keys_text, pair_of
 from replicator.program.layout import Layout
-from replicator.program.sql import literal, quote, state, table
+from replicator.program.sql import literal, quote, same_key, state, table
 from replicator.program.staging import ANSWER
 
 
@@ -30,6 +31,32 @@ def tombstone_join(layout: Layout, dead: str) -> str:
     return (
         f"LEFT JOIN LATERAL (SELECT {keys}, d.deleted_on FROM {tombstone} d WHERE x.{quote(layout.target_keys[0])} IS NULL"
         f" AND {dead} ORDER BY d.at DESC LIMIT 1) g ON true"
+    )
+
+
+def marked_join(layout: Layout, before: list[str]) -> str:
+    """`z`: the target's record of a pair that was taken apart when one side marked it as deleted, if it is still there."""
+    keys = ", ".join(f"d.{quote(k)}" for k in layout.target_keys)
+    tombstone, crosswalk = state(names.tombstone(layout.link)), state(names.crosswalk(layout.link))
+    dead = " AND ".join(f"d.{quote(k)} = {b}" for k, b in zip(layout.source_keys, before, strict=True))
+    there = same_key("t", layout.target_side.key, "d", layout.target_keys)
+    taken = same_key("y", layout.target_keys, "d", layout.target_keys)
+    return (
+        f"LEFT JOIN LATERAL (SELECT {keys} FROM {tombstone} d JOIN {table(layout.target_side.table)} t ON {there}"
+        f" WHERE x.{quote(layout.target_keys[0])} IS NULL AND {dead} AND NOT EXISTS (SELECT FROM {crosswalk} y WHERE {taken})"
+        f" ORDER BY d.at DESC LIMIT 1) z ON true"
+    )
+
+
+def restore(layout: Layout, work: str) -> str | None:
+    """Records that were only marked as deleted take part again, and are paired as before."""
+    how = layout.link.restore.get(layout.target)
+    if how is None:
+        return None
+    sets = ", ".join(f"{quote(c)} = {to_sql(e, lambda name: 't.' + quote(name))}" for c, e in how.assignments)
+    return (
+        f"WITH back AS (UPDATE {work} w SET act = 'A' WHERE act = 'Z' RETURNING w.*)"
+        f" UPDATE {table(layout.target_side.table)} t SET {sets} FROM back w WHERE {pair_of('t', layout.target_side.key)}"
     )
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from replicator.capture.feed import Feed
 from replicator.mapping.expressions import to_sql
-from replicator.model.link import Expression, Field, Link, Side
+from replicator.model.link import Expression, Field, Link, Missing, Side
 from replicator.model.table import Column, Table
 from replicator.program import names
 from replicator.program.projection import BEFORE, Enrichment, Projected, Tables, enrichments, project, staged
@@ -133,6 +133,8 @@ class Layout:
     @cached_property
     def direct(self) -> bool:
         """Whether the target's key is a plain copy of the source's, one way: no crosswalk is needed."""
+        if any(f.reference and f.reference.missing is Missing.LATER for f in self.link.fields) or self.target_side.slice:
+            return False
         referred = any(f.reference and f.reference.link == self.link.name for link in self.links.values() for f in link.fields)
         if self.link.two_way or referred:
             return False
@@ -185,7 +187,10 @@ class Layout:
     def _reads(self, field: Field) -> frozenset[str]:
         if self.target in field.convert:
             return field.convert[self.target].reads
-        wanted = self.target in field.writes
+        if self.target in field.writes and field.lookup and field.lookup.match:
+            return frozenset(c for e in field.lookup.match.values() for c in e.reads)
+        matching = field.columns.get(self.target) in self.target_side.key and self.target_side.slice
+        wanted = self.target in field.writes or matching
         return frozenset({field.columns[self.source]}) if wanted and self.source in field.columns else frozenset()
 
     @cached_property
@@ -196,6 +201,17 @@ class Layout:
         for i in (*self.written, *self.owned):
             field = self.link.fields[i]
             found[i] = project(self.links, self.tables, i, field, self.source_table, self.target_table, nodes)
+        return found
+
+    @cached_property
+    def matched(self) -> dict[int, Projected]:
+        """Fields that only serve to find a record both sides have: what they would be on the target."""
+        wanted = set(self.link.match.get(self.target, ())) | (set(self.target_side.key) if self.target_side.slice else set())
+        found = {}
+        for i, field in enumerate(self.link.fields):
+            if i not in self.projected and len(field.columns) == 2 and field.columns[self.target] in wanted and not field.convert:
+                nodes = (self.source, self.target)
+                found[i] = project(self.links, self.tables, i, field, self.source_table, self.target_table, nodes)
         return found
 
     @cached_property

@@ -10,7 +10,17 @@ from __future__ import annotations
 from replicator.program import names
 from replicator.program.contest import WRITING, contest, key_text, pair_of, put_back
 from replicator.program.derive import derive_of, record_sql
-from replicator.program.existence import clashes, nothing_to_delete, revive, rise, stand_up, tombstone_join, too_late
+from replicator.program.existence import (
+    clashes,
+    marked_join,
+    nothing_to_delete,
+    restore,
+    revive,
+    rise,
+    stand_up,
+    tombstone_join,
+    too_late,
+)
 from replicator.program.heal import heal_of
 from replicator.program.layout import Layout, is_plain
 from replicator.program.mirror import mirror_of
@@ -19,6 +29,7 @@ from replicator.program.program import Program, Steps
 from replicator.program.returned import before, returned
 from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, table, with_parameters
 from replicator.program.staging import (
+    can_come_later,
     can_miss,
     delete_statement,
     hold_choices,
@@ -51,6 +62,8 @@ def compile_paired(layout: Layout) -> Program:
             count=f"SELECT act::text, count(*) FROM {work} GROUP BY act",
             hold=_hold(layout, work),
             adopt=_adopt(layout, work),
+            restore=restore(layout, work),
+            later=_later(layout, work),
             ambiguous=f"DELETE FROM {work} WHERE act = 'M' RETURNING seq",
             mint=_mint(layout, work),
             contest=contest(layout, work, edits) if tracked else None,
@@ -100,7 +113,7 @@ def _self_references(layout: Layout) -> list[int]:
 
 def _awaited(layout: Layout) -> list[int]:
     """References to records of this link without which a record is not written (`missing: wait`)."""
-    return [i for i in _self_references(layout) if layout.projected[i].miss is not None]
+    return [i for i in _self_references(layout) if layout.projected[i].miss is not None and i not in can_come_later(layout)]
 
 
 def _work_ddl(layout: Layout, work: str) -> str:
@@ -117,6 +130,7 @@ def _work_ddl(layout: Layout, work: str) -> str:
         f"f_{i} {layout.source_table.column(layout.link.fields[i].columns[layout.source]).portable}"
         for i in _self_references(layout)
     ]
+    columns += [f"l_{i} text" for i in can_come_later(layout)]
     columns += [f"m_{j} {declared(c)}" for j, c in enumerate(_match_columns(layout))]
     if layout.link.update_wins:
         columns += ['how "char"']
@@ -142,7 +156,7 @@ def _match_names(layout: Layout) -> list[tuple[str, str]]:
     copies = {
         f.columns[layout.target]: f.columns[layout.source]
         for f in layout.link.fields
-        if is_plain(f) and layout.target in f.writes
+        if len(f.columns) == 2 and ((is_plain(f) and layout.target in f.writes) or layout.target_side.slice)
     }
     keys = layout.target_side.key
     return [(copies[k], k) for k in keys] if all(k in copies for k in keys) else []
@@ -153,8 +167,9 @@ def _match_columns(layout: Layout) -> list:  # type: ignore[type-arg]
 
 
 def _match_value(layout: Layout, source_column: str, target_column: str) -> str:
-    for i, projected in layout.projected.items():
-        if layout.link.fields[i].columns[layout.target] == target_column:
+    for i, projected in (*layout.projected.items(), *layout.matched.items()):
+        columns = layout.link.fields[i].columns
+        if columns[layout.target] == target_column and columns.get(layout.source, source_column) == source_column:
             return projected.value
     column = layout.target_table.column(target_column)
     return f"CAST(s.{quote(fitted('n_' + source_column))} AS {declared(column)})"
@@ -180,8 +195,14 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         choices.append(f"WHEN g.deleted_on = {literal(layout.target)} THEN 'R' WHEN g.deleted_on IS NOT NULL THEN 'T'")
     else:
         choices.append(f"WHEN EXISTS (SELECT FROM {tombstone} d WHERE {dead}) THEN 'T'")
-    if layout.may_create:
-        choices.append(f"WHEN NOT {layout.may_create} THEN 'X'")
+    restored = layout.target in layout.link.restore
+    if restored:
+        choices.append(f"WHEN z.{quote(layout.target_keys[0])} IS NOT NULL THEN 'Z'")
+    # What may not be made here may still be paired with what is there.
+    if layout.target_side.slice:
+        choices.append("WHEN true THEN 'P'")
+    elif layout.may_create:
+        choices.append(f"WHEN NOT {layout.may_create} THEN 'P'")
     choice = hold_choices(layout, born=f"NOT ({paired})")
     miss, raw = choice if choice else ("NULL", "NULL")
     written = layout.mask(set(layout.written))
@@ -199,7 +220,8 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     }
     values |= {f"s_{i}": n for i, n in enumerate(now)}
     for i, key in enumerate(layout.target_keys):
-        values[f"t_{i}"] = f"COALESCE({target_keys[i]}, g.{quote(key)})" if risen else target_keys[i]
+        known = [target_keys[i], *([f"g.{quote(key)}"] if risen else []), *([f"z.{quote(key)}"] if restored else [])]
+        values[f"t_{i}"] = f"COALESCE({', '.join(known)})" if len(known) > 1 else known[0]
     values |= {f"d_{i}": f"s.d_{i}" for i in layout.counted}
     if layout.weighed:
         values["known"] = "s.based | s.answers"
@@ -210,11 +232,14 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     values |= {
         f"f_{i}": f"s.{quote(fitted('n_' + layout.link.fields[i].columns[layout.source]))}" for i in _self_references(layout)
     }
+    for i, miss_later in can_come_later(layout).items():
+        values[f"l_{i}"] = f"CASE WHEN {miss_later} THEN {layout.projected[i].raw} END"
     values |= {f"m_{j}": _match_value(layout, a, b) for j, (a, b) in enumerate(_match_names(layout))}
     on = " AND ".join(f"x.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
     return (
         f"INSERT INTO {work} ({', '.join(quote(c) for c in values)}) SELECT {', '.join(values.values())}"
-        f" FROM {stage} s LEFT JOIN {crosswalk} x ON {on} {tombstone_join(layout, dead) if risen else ''} {joins_of(layout)}"
+        f" FROM {stage} s LEFT JOIN {crosswalk} x ON {on} {tombstone_join(layout, dead) if risen else ''}"
+        f" {marked_join(layout, before) if restored else ''} {joins_of(layout)}"
     )
 
 
@@ -226,11 +251,21 @@ def _hold(layout: Layout, work: str) -> str | None:
     pending = " ".join(f"WHEN {_unsettled(i)} THEN {i}" for i in selfs)
     number = f"CASE WHEN miss IS NOT NULL THEN miss {pending} END"
     raw = f"CASE WHEN miss IS NOT NULL THEN raw {' '.join(f'WHEN {_unsettled(i)} THEN f_{i}::text' for i in selfs)} END"
-    return f"DELETE FROM {work} WHERE act IN ('I', 'A', 'U') AND {number} IS NOT NULL RETURNING seq, {number}, {raw}"
+    acts = "'I', 'A', 'U', 'P'" if layout.target_side.slice else "'I', 'A', 'U'"
+    return f"DELETE FROM {work} WHERE act IN ({acts}) AND {number} IS NOT NULL RETURNING seq, {number}, {raw}"
 
 
 def _unsettled(number: int) -> str:
     return f"f_{number} IS NOT NULL AND v_{number} IS NULL AND get_bit(fields, {number}) = 1"
+
+
+def _later(layout: Layout, work: str) -> str | None:
+    """References that are left empty until their record comes: (seq, field, raw value)."""
+    asked = [
+        f"SELECT seq, {i}, l_{i} FROM {work} WHERE act IN ('N', 'U') AND l_{i} IS NOT NULL AND v_{i} IS NULL AND get_bit(fields, {i}) = 1"
+        for i in can_come_later(layout)
+    ]
+    return " UNION ALL ".join(asked) or None
 
 
 def _adopt(layout: Layout, work: str) -> str | None:
@@ -239,15 +274,23 @@ def _adopt(layout: Layout, work: str) -> str | None:
         return None
     crosswalk = state(names.crosswalk(layout.link))
     on = " AND ".join(f"t.{quote(b)} = w.m_{j}" for j, (_, b) in enumerate(matched))
-    inside = f" AND {layout.target_inside}" if layout.target_inside else ""
+    # A slice begins to be there by being written; the first that comes for a row has it.
+    is_slice = layout.target_side.slice
+    inside = f" AND {layout.target_inside}" if layout.target_inside and not is_slice else ""
     keys = [f"t.{quote(k)}" for k in layout.target_side.key]
     free = same_key("x", layout.target_keys, "t", layout.target_side.key)
     found = ", ".join(f"{k} AS t_{i}" for i, k in enumerate(keys))
+    ours = "row_number() OVER (PARTITION BY {} ORDER BY w.seq)" if is_slice else "count(*) OVER (PARTITION BY {})"
+    chosen = (
+        "CASE WHEN theirs = 1 AND ours = 1 THEN 'A' ELSE 'X' END"
+        if is_slice
+        else "CASE WHEN theirs = 1 AND ours = 1 THEN 'A' ELSE 'M' END"
+    )
     return (
         f"WITH found AS (SELECT w.seq, {found}, count(*) OVER (PARTITION BY w.seq) AS theirs,"
-        f" count(*) OVER (PARTITION BY {', '.join(keys)}) AS ours FROM {work} w JOIN {table(layout.target_side.table)} t ON {on}"
-        f" WHERE w.act = 'I'{inside} AND NOT EXISTS (SELECT FROM {crosswalk} x WHERE {free}))"
-        f" UPDATE {work} w SET act = CASE WHEN theirs = 1 AND ours = 1 THEN 'A' ELSE 'M' END,"
+        f" {ours.format(', '.join(keys))} AS ours FROM {work} w JOIN {table(layout.target_side.table)} t ON {on}"
+        f" WHERE w.act IN ('I', 'P'){inside} AND NOT EXISTS (SELECT FROM {crosswalk} x WHERE {free}))"
+        f" UPDATE {work} w SET act = {chosen},"
         f" {', '.join(f't_{i} = f.t_{i}' for i in range(len(keys)))} FROM found f WHERE f.seq = w.seq"
     )
 

@@ -26,12 +26,14 @@ class Wait:
 @dataclass(frozen=True, slots=True)
 class Steps:
     """SQL by step. Rows of `work` carry `act`: I insert, A adopt, U update, D delete, T too late (the pair is dead),
-    M ambiguous match, X nothing to do.
+    M ambiguous match, P to be paired only with what is there, Z marked as deleted once, X nothing to do.
 
     project     stage -> work: pair, values, what is missing
     count       how many rows of work have which act
     hold        takes out what cannot be told yet; returns (seq, field, raw value, link waited for)
     adopt       match keys: I -> A, or M; `ambiguous` takes the M out and returns their seq
+    restore     records that were only marked as deleted take part again
+    later       after the records are made: references left empty until their record comes; (seq, field, raw value)
     mint        keys that the target generates, for rows to insert
     contest     takes the lost fields out of `work.fields`, logs conflicts; returns the number logged
     stand_up    deletes that meet an edit made here unseen: logged; where edits win, kept back (K); returns the number logged
@@ -69,6 +71,8 @@ class Steps:
     hold: str | None = None
     adopt: str | None = None
     ambiguous: str | None = None
+    restore: str | None = None
+    later: str | None = None
     mint: str | None = None
     contest: str | None = None
     stand_up: str | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from replicator.errors import ConfigurationError
 from replicator.mapping.expressions import to_sql
-from replicator.model.link import Expression, Field, Link, Missing, ValueMap
+from replicator.model.link import Expression, Field, Link, Lookup, Missing, ValueMap
 from replicator.model.table import Column, Table, TableName
 from replicator.program import names
 from replicator.program.names import fitted
@@ -90,6 +90,8 @@ def project(
     wanted = target.column(field.columns[target_node])
     if target_node in field.convert:
         return Projected(expression(field.convert[target_node], wanted, image))
+    if field.lookup is not None and field.lookup.match:
+        return _matched(field.lookup, f"k{image.alias}{number}", wanted, tables, image)
     given = source.column(field.columns[source_node])
     value = image.column(given.name)
     if field.values is not None:
@@ -100,8 +102,12 @@ def project(
             joins, found, key_type = _lookup_join(field, f"k{image.alias}{number}", value, tables)
         else:
             joins, found, key_type = (), f"s.{quote(f'{image.looked_up}_{number}')}", "?"
-        miss = f"{value} IS NOT NULL AND {found} IS NULL" if waits else None
-        return Projected(cast(found, key_type, declared(wanted)), joins, miss, f"{value}::text")
+        default = field.lookup.default if field.lookup.node == target_node else None
+        miss = f"{value} IS NOT NULL AND {found} IS NULL" if waits and default is None else None
+        result = cast(found, key_type, declared(wanted))
+        if default is not None:
+            result = f"CASE WHEN {value} IS NOT NULL AND {found} IS NULL THEN CAST({literal(default)} AS {declared(wanted)}) ELSE {result} END"
+        return Projected(result, joins, miss, f"{value}::text")
     if field.reference is not None:
         return _referenced(links[field.reference.link], field, f"r{image.alias}{number}", value, wanted, nodes)
     return Projected(cast(value, given.portable, declared(wanted)))
@@ -128,12 +134,37 @@ def _null_guard(value: str, other: str) -> str:
     return f" ELSE CASE WHEN {value} IS NOT NULL THEN {other.removeprefix(' ELSE ')} END" if other else ""
 
 
+def _matched(lookup: Lookup, alias: str, wanted: Column, tables: Tables, image: Image) -> Projected:
+    """The key of the row whose columns have these values; nothing is looked for if one of them is NULL."""
+    known = tables[lookup.node, lookup.table]
+    asked = []
+    for name, wish in lookup.match.items():
+        value = f"CAST(({to_sql(wish, image.column)}) AS {known.column(name).base_type})"
+        asked.append((f"{alias}.{quote(name)}", value))
+    on = " AND ".join(_folded(lookup, left, right) for left, right in asked)
+    join = (
+        f"LEFT JOIN LATERAL (SELECT {alias}.{quote(lookup.key)} AS found FROM {table(lookup.table)} {alias} WHERE {on}"
+        f" ORDER BY 1 LIMIT 1) {alias} ON true"
+    )
+    found = f"{alias}.found"
+    there = " AND ".join(f"{value} IS NOT NULL" for _, value in asked)
+    result = cast(found, "?", declared(wanted))
+    miss = f"{there} AND {found} IS NULL" if lookup.missing is Missing.WAIT and lookup.default is None else None
+    if lookup.default is not None:
+        result = f"CASE WHEN {found} IS NULL THEN CAST({literal(lookup.default)} AS {declared(wanted)}) ELSE {result} END"
+    return Projected(result, (join,), miss, " || ', ' || ".join(f"{value}::text" for _, value in asked))
+
+
+def _folded(lookup: Lookup, left: str, right: str) -> str:
+    return f"lower(btrim({left}::text)) = lower(btrim({right}::text))" if lookup.fold else f"{left} = {right}"
+
+
 def _lookup_join(field: Field, alias: str, value: str, tables: Tables) -> tuple[tuple[str, ...], str, str]:
     lookup = field.lookup
     assert lookup is not None
     by, key = quote(lookup.by), quote(lookup.key)
     known = tables[lookup.node, lookup.table]
-    if known.is_unique((lookup.by,)):
+    if known.is_unique((lookup.by,)) and not lookup.fold:
         wanted = known.column(lookup.by).base_type
         return (
             (f"LEFT JOIN {table(lookup.table)} {alias} ON {alias}.{by} = CAST({value} AS {wanted})",),
@@ -141,8 +172,10 @@ def _lookup_join(field: Field, alias: str, value: str, tables: Tables) -> tuple[
             "?",
         )
     # DISTINCT ON: a natural key that is there twice must not double the record.
-    inner = f"SELECT DISTINCT ON ({by}) {by}::text AS natural_key, {key} AS found FROM {table(lookup.table)} ORDER BY {by}, {key}"
-    return (f"LEFT JOIN ({inner}) {alias} ON {alias}.natural_key = {value}::text",), f"{alias}.found", "?"
+    natural = f"lower(btrim({by}::text))" if lookup.fold else f"{by}::text"
+    inner = f"SELECT DISTINCT ON ({natural}) {natural} AS natural_key, {key} AS found FROM {table(lookup.table)} ORDER BY {natural}, {key}"
+    wish = f"lower(btrim({value}::text))" if lookup.fold else f"{value}::text"
+    return (f"LEFT JOIN ({inner}) {alias} ON {alias}.natural_key = {wish}",), f"{alias}.found", "?"
 
 
 def _referenced(other: Link, field: Field, alias: str, value: str, wanted: Column, nodes: tuple[str, str]) -> Projected:
@@ -152,7 +185,7 @@ def _referenced(other: Link, field: Field, alias: str, value: str, wanted: Colum
     join = f"LEFT JOIN {state(names.crosswalk(other))} {alias} ON {alias}.{quote(source_keys[0])} = {value}"
     found = f"{alias}.{quote(target_keys[0])}"
     assert field.reference is not None
-    waits = field.reference.missing is Missing.WAIT
+    waits = field.reference.missing is not Missing.NULL
     miss = f"{value} IS NOT NULL AND {found} IS NULL" if waits else None
     return Projected(cast(found, "?", declared(wanted)), (join,), miss, f"{value}::text", other.name)
 
@@ -162,7 +195,7 @@ def enrichments(link: Link, source: Table, source_node: str, positions: dict[str
     found = []
     for number, field in enumerate(link.fields):
         lookup = field.lookup
-        if lookup is None or lookup.node != source_node:
+        if lookup is None or lookup.node != source_node or field.columns[source_node] not in positions:
             continue
         column = source.column(field.columns[source_node])
         # The key as its output function writes it, as on the wire; ::text may differ (boolean, char(n)).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from replicator.mapping.expressions import to_sql
+from replicator.model.link import Missing
 from replicator.model.table import Column
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
@@ -39,7 +40,7 @@ def stage_load(stage: str) -> str:
 
 
 def joins_of(layout: Layout) -> str:
-    both = (*layout.projected.values(), *layout.projected_before.values())
+    both = (*layout.projected.values(), *layout.matched.values(), *layout.projected_before.values())
     return " ".join(join for p in both for join in p.joins)
 
 
@@ -89,8 +90,18 @@ def can_miss(layout: Layout) -> dict[int, str]:
     return {
         i: p.miss
         for i, p in layout.projected.items()
-        if p.miss is not None and p.waits_for != layout.link.name and i in layout.written
+        if p.miss is not None and p.waits_for != layout.link.name and i in layout.written and not _later(layout, i)
     }
+
+
+def can_come_later(layout: Layout) -> dict[int, str]:
+    """Field number -> condition over `s` and joins, for references that are left empty until their record comes."""
+    return {i: p.miss for i, p in layout.projected.items() if p.miss is not None and i in layout.written and _later(layout, i)}
+
+
+def _later(layout: Layout, number: int) -> bool:
+    reference = layout.link.fields[number].reference
+    return reference is not None and reference.missing is Missing.LATER
 
 
 def hold_choices(layout: Layout, born: str = "false") -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from replicator.mapping.cases import load_suite
 from replicator.mapping.codes import CODES
 from replicator.mapping.config import load_config
 from replicator.mapping.load import load_link, load_links
@@ -22,14 +23,16 @@ FIXTURES = Path(__file__).parent / "fixtures"
 LINKS = sorted((FIXTURES / "links").glob("*.yaml"))
 FOLDERS = sorted((FIXTURES / "folders").iterdir())
 CONFIGS = sorted((FIXTURES / "configs").glob("*/replicator.yaml"))
+TESTS = sorted((FIXTURES / "tests").glob("*_test.yaml"))
 STRUCTURES = sorted((FIXTURES / "structure").glob("*.yaml"))
 
 # Files that git or an editor would not keep as they are: see test_yaml_nodes and test_config.
 INLINE = {"L001", "L002", "L003", "L004", "L408", "C002"}
+INLINE |= {"T101", "T102", "T103", "T104", "T105", "T106"}  # a server finds them: see tests/cli/test_test.py
 
 
 def expected(path: Path) -> list[str]:
-    return re.findall(r"^# expect (\d+:\d+ [LC]\d{3})$", path.read_text(), re.MULTILINE)
+    return re.findall(r"^# expect (\d+:\d+ [LCT]\d{3})$", path.read_text(), re.MULTILINE)
 
 
 def shown(findings: list[Finding], path: Path) -> list[str]:
@@ -73,6 +76,14 @@ def test_config(path: Path) -> None:
     check_wording(findings)
 
 
+@pytest.mark.parametrize("path", TESTS, ids=lambda p: p.stem)
+def test_test(path: Path) -> None:
+    suite, findings = load_suite(path)
+    assert shown(findings, path) == expected(path)
+    assert (suite is None) == bool(findings)
+    check_wording(findings)
+
+
 @pytest.mark.parametrize("path", STRUCTURES, ids=lambda p: p.stem)
 def test_structure(path: Path) -> None:
     link, findings = load_link(path)
@@ -90,7 +101,7 @@ def test_every_code_has_a_fixture() -> None:
 
 def test_codes_say_enough() -> None:
     for code, entry in CODES.items():
-        assert re.fullmatch(r"[LC]\d{3}", code)
+        assert re.fullmatch(r"[LCT]\d{3}", code)
         assert len(entry.summary) <= 60
         assert len(entry.explanation) > 40
         assert entry.explanation.endswith((".", "`."))
