@@ -316,7 +316,7 @@ _TABLE = (
     Code("T003", "error", "schema file cannot be read",
          "The file that `schema` names is missing or is not UTF-8. Its path is relative to the file that names it."),
     Code("T004", "error", "node of a test does not exist",
-         "The nodes are those that `schema` names."),
+         "The nodes are those that `schema` names, here and in the folder's `_test.yaml`."),
     Code("T005", "error", "case name is used twice",
          "A case is known, reported and picked by its name."),
     Code("T006", "error", "field of a conflict does not exist",

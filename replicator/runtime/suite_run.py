@@ -21,7 +21,7 @@ from replicator.engines.postgres import scratch
 from replicator.engines.postgres.catalog import read_tables
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.records import value_refused
-from replicator.engines.postgres.setup import flow_name, slot_name
+from replicator.engines.postgres.setup import flow_name, origin_name, slot_name
 from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.mapping.findings import Findings, near, show
 from replicator.mapping.structure import check_structure
@@ -141,7 +141,8 @@ class SuiteRun:
     def _prepare(self) -> None:
         self._drop()
         pairs = [(pair, links_between(self._config, pair)) for pair in node_pairs(self._config)]
-        self._bench.scratch.clear([slot_name(flow_name(*flow)) for pair, links in pairs for flow in flows_of(links, pair)])
+        slots = [slot_name(flow_name(*flow)) for pair, links in pairs for flow in flows_of(links, pair)]
+        self._bench.scratch.clear(slots, [origin_name(node) for node in self.suite.nodes])
         for node in self.suite.nodes:
             name = self._bench.new_name(node)
             self._databases.append(name)

@@ -61,6 +61,8 @@ class Scratch:
         self._dsn = dsn
         self._disposable = disposable
         self._connection = connect("scratch server", dsn, "test")
+        self._origins: list[str] = []  # that were there before us
+        self._ours: list[str] = []
 
     def close(self) -> None:
         self._connection.close()
@@ -81,6 +83,9 @@ class Scratch:
         with translated("scratch server"):
             for name in names if not self._disposable else ():
                 self._connection.execute(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
+            if not self._disposable:
+                drop = "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname <> ALL(%s)"
+                self._connection.execute(f"{drop} AND roname = ANY(%s)", (self._origins, self._ours))
 
     def drop_slots(self, databases: Sequence[str]) -> None:
         """Their slots, when the sessions that read them, or hold an origin, are gone."""
@@ -95,9 +100,12 @@ class Scratch:
                 time.sleep(0.002)
             self._connection.execute(drop, (list(databases),))
 
-    def clear(self, slots: Sequence[str]) -> None:
-        """Takes away what a test that was killed has left behind. ConfigurationError if somebody else has these slots."""
+    def clear(self, slots: Sequence[str], origins: Sequence[str]) -> None:
+        """Before databases are made: takes away what a test that was killed has left behind. ConfigurationError if somebody
+        else has these slots. `origins`: of the replicator; those that are not there yet go with the databases."""
         with translated("scratch server"):
+            known = self._connection.execute("SELECT roname::text FROM pg_replication_origin").fetchall()
+            self._origins, self._ours = [name for (name,) in known], list(origins)
             found = self._connection.execute(
                 "SELECT slot_name::text, database::text, active FROM pg_replication_slots WHERE slot_name = ANY(%s)",
                 (list(slots),),
