@@ -211,6 +211,8 @@ class BatchWrite:
                 outcome.count(name, "insert", writer.execute(steps.rise, prepared=self._few))
         if steps.weigh:
             outcome.conflicts += writer.query(steps.weigh, prepared=self._few)[0][0]
+        if program.edits_landed and name in self._edits and self._edits[name].flying:
+            writer.execute(program.edits_landed)
         self._insert(program, outcome)
         counts = dict[str, int](writer.query(steps.count or "", prepared=self._few))
         if counts.get("U"):
@@ -254,8 +256,6 @@ class BatchWrite:
             outcome.conflicts += self._writer.query(steps.contest, prepared=self._few)[0][0]
         if steps.stand_up and (program.link.side(program.source).where or any(row.op == DELETE for row in rows)):
             outcome.conflicts += self._writer.query(steps.stand_up, prepared=self._few)[0][0]
-        if edits.flying and program.edits_landed:
-            self._writer.execute(program.edits_landed)
 
     def _hold(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """Takes out rows with a reference, lookup or value map that finds nothing; they are parked."""
@@ -328,6 +328,8 @@ class BatchWrite:
                 outcome.conflicts += self._writer.execute(steps.nothing_to_delete, prepared=self._few)
             if steps.delete:
                 outcome.count(name, "delete", self._writer.execute(steps.delete, prepared=self._few))
+            if steps.waits_no_more:
+                self._writer.execute(steps.waits_no_more, prepared=self._few)
             if steps.bury:
                 self._paired(outcome, name, self._writer.query(steps.bury, prepared=self._few))
 

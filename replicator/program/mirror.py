@@ -8,6 +8,7 @@ was not mirrored yet is found by it (`recover`).
 from __future__ import annotations
 
 from replicator.program import names
+from replicator.program.contest import key_text
 from replicator.program.layout import Layout
 from replicator.program.program import Mirror
 from replicator.program.sql import PARAMETER, literal, quote, same_key, state, with_parameters
@@ -40,6 +41,7 @@ def mirror_of(layout: Layout) -> Mirror:
             f"INSERT INTO {crosswalk} ({listed}) SELECT DISTINCT ON ({targets}) {listed} FROM {mirror} m WHERE stamp IS NULL"
             f" AND NOT EXISTS (SELECT FROM {mirror} d WHERE d.stamp IS NOT NULL AND d.seq > m.seq"
             f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ORDER BY {targets}, seq DESC",
+            *_waits_no_more(layout, mirror),
             f"DELETE FROM {mirror}",
         ),
         recover=with_parameters(
@@ -48,3 +50,15 @@ def mirror_of(layout: Layout) -> Mirror:
             f" ORDER BY 2"
         ),
     )
+
+
+def _waits_no_more(layout: Layout, mirror: str) -> list[str]:
+    """Fields of records deleted on the source that waited there for a person."""
+    if layout.link.arbiter != layout.source or not any(layout.link.fields[i].rule.kind == "queue" for i in layout.weighed):
+        return []
+    key = key_text([f"m.{quote(k)}" for k in layout.target_keys])
+    return [
+        f"UPDATE replicator.conflict c SET status = 'gone', settled = clock_timestamp() FROM {mirror} m WHERE m.stamp IS NOT NULL"
+        f" AND c.status = 'open' AND c.flow = {literal(f'{layout.target}_to_{layout.source}')} AND c.link = {literal(layout.link.name)}"
+        f" AND c.source_key = {key}"
+    ]

@@ -39,7 +39,7 @@ from replicator.program.staging import (
     unique_fields,
     waits_of,
 )
-from replicator.program.weigh import meet_counters, weigh
+from replicator.program.weigh import meet_counters, waits_no_more, weigh
 
 
 def compile_paired(layout: Layout) -> Program:
@@ -70,7 +70,7 @@ def compile_paired(layout: Layout) -> Program:
             stand_up=stand_up(layout, work, edits) if remembered else None,
             revive=revive(layout, work),
             rise=rise(layout, work),
-            weigh=weigh(layout, work),
+            weigh=weigh(layout, work, edits),
             meet_counters=meet_counters(layout, work),
             before=before(layout, work),
             put_back=put_back(layout, work),
@@ -83,6 +83,7 @@ def compile_paired(layout: Layout) -> Program:
             too_late=too_late(layout, work),
             nothing_to_delete=nothing_to_delete(layout, work),
             clashes=clashes(layout, work),
+            waits_no_more=waits_no_more(layout, work),
             rekey=_rekey(layout, work),
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
             bury=_bury(layout, work),

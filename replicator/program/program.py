@@ -51,6 +51,7 @@ class Steps:
     resolve_self   references to records of the same link that have a pair by now
     too_late    logs changes of dead pairs and of rows that are gone
     nothing_to_delete   logs deletes of rows that are gone
+    waits_no_more   closes conflicts of deleted records that waited for a person
     clashes     after project, for a row that was refused: (unique columns, key of the record that has the values)
     rekey       the source's key has changed
     bury        pairs of deleted records become tombstones; returns them as text for the other node
@@ -88,6 +89,7 @@ class Steps:
     too_late: str | None = None
     nothing_to_delete: str | None = None
     clashes: str | None = None
+    waits_no_more: str | None = None
     rekey: str | None = None
     bury: str | None = None
     remember: str | None = None

@@ -18,7 +18,7 @@ from replicator.program.layout import Layout
 from replicator.program.sql import bits, declared, differs, literal, quote
 
 
-def weigh(layout: Layout, work: str) -> str | None:
+def weigh(layout: Layout, work: str, edits: str) -> str | None:
     """Takes clashes out of `work.fields`, puts merged values in; `answer` are fields to be told to the other side with the
     value it is expected to have, `mine` those whose value here it has to be told as an edit. Returns how many were logged."""
     if not layout.weighed:
@@ -29,9 +29,9 @@ def weigh(layout: Layout, work: str) -> str | None:
         values, queued = _decisions(layout)
         merges = _mask(layout, "merge", "d.clash")
         sets = [f"fields = (w.fields & (~d.clash)) | {merges} | d.taken", f"answer = {merges} | d.answered", *values]
-        logged = f", logged AS ({_log_merges(layout, work)} RETURNING 1)"
+        logged = f", logged AS ({_log_merges(layout, work, edits)} RETURNING 1)"
         if queued:
-            logged += f", queued AS ({_log_queued(layout, work)} RETURNING 1)"
+            logged += f", queued AS ({_log_queued(layout, work, edits)} RETURNING 1)"
             closed = f", closed AS ({_close(layout, work)} RETURNING 1)"
     else:
         # What is equal without having been known to be: the arbiter may have it among what waits.
@@ -130,22 +130,25 @@ def _decisions(layout: Layout) -> tuple[list[str], bool]:
     return sets, queued
 
 
-def _log_merges(layout: Layout, work: str) -> str:
+def _log_merges(layout: Layout, work: str, edits: str) -> str:
     numbers = tuple(i for i in layout.weighed if layout.link.fields[i].rule.kind == "merge")
-    return _log(layout, work, numbers, "both", "f.merged", "settled", "")
+    return _log(layout, work, edits, numbers, "both", "f.merged", "settled", "")
 
 
-def _log_queued(layout: Layout, work: str) -> str:
+def _log_queued(layout: Layout, work: str, edits: str) -> str:
     numbers = tuple(i for i in layout.weighed if layout.link.fields[i].rule.kind == "queue")
     return (
-        f"{_log(layout, work, numbers, None, 'NULL', 'open', ' AND get_bit(d.taken | d.answered, f.number) = 0')}"
+        f"{_log(layout, work, edits, numbers, None, 'NULL', 'open', ' AND get_bit(d.taken | d.answered, f.number) = 0')}"
         f" ON CONFLICT (flow, link, field, source_key) WHERE status = 'open' DO UPDATE SET incoming = excluded.incoming,"
-        f" existing = excluded.existing, incoming_stamp = excluded.incoming_stamp, incoming_lsn = excluded.incoming_lsn,"
+        f" existing = excluded.existing, incoming_stamp = excluded.incoming_stamp,"
+        f" existing_stamp = COALESCE(excluded.existing_stamp, replicator.conflict.existing_stamp), incoming_lsn = excluded.incoming_lsn,"
         f" wanted = NULL, wanted_value = NULL"
     )
 
 
-def _log(layout: Layout, work: str, numbers: tuple[int, ...], winner: str | None, written: str, status: str, also: str) -> str:
+def _log(
+    layout: Layout, work: str, edits: str, numbers: tuple[int, ...], winner: str | None, written: str, status: str, also: str
+) -> str:
     rows = []
     for i in numbers:
         field = layout.link.fields[i]
@@ -159,11 +162,14 @@ def _log(layout: Layout, work: str, numbers: tuple[int, ...], winner: str | None
     if not rows:
         rows = ["(0, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text)"]
         also += " AND false"
+    # When the value here was written, if that was lately.
+    same = " AND ".join(f"e.t_{i} = w.t_{i}" for i in range(len(layout.target_keys)))
+    theirs = f"(SELECT max(e.stamp) FROM {edits} e WHERE {same} AND get_bit(e.fields, f.number) = 1)"
     insert = CONFLICT.replace("place)", "place, base, written, status)")
     return (
         f"{insert} SELECT {flow_and_link(layout)},"
         f" CASE WHEN w.act = 'A' OR w.born THEN 'insert_exists' ELSE 'update_origin_differs' END, f.name, {keys_text(layout)},"
-        f" f.incoming, f.existing, w.stamp, NULL, w.lsn, {literal(winner) if winner else 'NULL'}, f.rule, f.place,"
+        f" f.incoming, f.existing, w.stamp, {theirs}, w.lsn, {literal(winner) if winner else 'NULL'}, f.rule, f.place,"
         f" f.before, {written}, {literal(status)} FROM decided d JOIN met USING (seq) JOIN {work} w USING (seq)"
         f" CROSS JOIN LATERAL (VALUES {', '.join(rows)}) f (number, name, incoming, existing, before, merged, rule, place)"
         f" WHERE get_bit(d.clash, f.number) = 1{also}"
@@ -183,4 +189,15 @@ def _close(layout: Layout, work: str) -> str:
         f" FROM decided d JOIN {work} w USING (seq) CROSS JOIN (VALUES {names}) f (number, name)"
         f" WHERE c.status = 'open' AND (c.flow, c.link) = ({flow_and_link(layout)}) AND c.field = f.name AND c.source_key = {key}"
         f" AND get_bit(w.fields, f.number) = 1 AND (get_bit(d.clash, f.number) = 0 OR get_bit(d.taken | d.answered, f.number) = 1)"
+    )
+
+
+def waits_no_more(layout: Layout, work: str) -> str | None:
+    """Fields of deleted records that waited for a person."""
+    if not layout.decides or not any(layout.link.fields[i].rule.kind == "queue" for i in layout.weighed):
+        return None
+    key = key_text([f"w.s_{k}" for k in range(len(layout.source_keys))])
+    return (
+        f"UPDATE replicator.conflict c SET status = 'gone', settled = clock_timestamp() FROM {work} w WHERE w.act = 'D'"
+        f" AND c.status = 'open' AND (c.flow, c.link) = ({flow_and_link(layout)}) AND c.source_key = {key}"
     )

@@ -249,3 +249,20 @@ def test_an_address_is_one_sides_or_the_others(pair: Pair, first: int) -> None:
     until(pair, first)
     pair.settle()
     assert record.both("street", "city") == (("old street", "erp city"), ("old street", "erp city"))
+
+
+@pytest.mark.parametrize("node", ["crm", "erp"])
+def test_nothing_waits_for_a_record_that_is_gone(pair: Pair, node: str) -> None:
+    record = Record(pair, f"gone {node}", note="a")
+    record.crm(note="'b'")
+    record.erp(note="'c'")
+    pair.settle()
+    sql = "SELECT status FROM replicator.conflict WHERE target_key = %s"
+    key = str(pair.rows("crm", "SELECT id FROM crm.account WHERE tag = %s", (record.tag,))[0][0])
+    assert pair.rows("crm", sql, (key,)) == [("open",)]
+    if node == "crm":
+        pair.crm.execute("DELETE FROM crm.account WHERE tag = %s", (record.tag,))
+    else:
+        pair.erp.execute("DELETE FROM erp.customer WHERE code = %s", (record.tag,))
+    pair.settle()
+    assert pair.rows("crm", sql, (key,)) == [("gone",)]
