@@ -87,9 +87,9 @@ def _suite(path: Path, root: MappingNode, parts: list[MappingNode], found: Findi
     if nodes:
         links = _links(path.parent, names, scope)
         scope.links = {link.name: link for link in links}
-        for link, side in ((link, side) for link in links for side in link.sides):
+        for name, side in ((link.name, side) for link in links for side in link.sides):
             if side.node not in nodes:
-                message = f"there is no schema for node {side.node} of link {link.name}"
+                message = f"there is no schema for node {side.node} of link {name}"
                 found.add("T002", root.mark, message, f"for example `{SCHEMA_EXAMPLE}`")
     given = tuple(rows for part in parts for rows in _given(part, scope))
     before = tuple(step for part in parts if (node := part.get("before")) for step in _steps(node, "before", scope))

@@ -223,6 +223,8 @@ _TABLE = (
          "The columns of `key` must stand in the query's SELECT list under these names."),
     Code("L327", "error", "query would be written",
          "A side that is a query is only read, so the link flows away from it."),
+    Code("L328", "error", "extended table has another kind of key",
+         "A record and the tables it extends share one key; each names the columns that hold it, in the same order."),
     # -- links among each other ----------------------------------------------------------------------------------------
     Code("L401", "error", "link name is used twice",
          "Two files declare a link of this name; the crosswalk of a link is kept under its name. Only the first was "

@@ -10,13 +10,13 @@ from replicator.mapping import shape
 from replicator.mapping.expressions import Reading, parse_assignments, parse_expression
 from replicator.mapping.findings import Findings, near, show
 from replicator.mapping.queries import parse_query, places_of
-from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, YamlNode
+from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YamlNode
 from replicator.model.finding import Mark
-from replicator.model.link import DeleteRule, Expression, Field, Query, Restore, Side
+from replicator.model.link import DeleteRule, Expression, Field, Part, Query, Restore, Side
 from replicator.model.table import TableName
 
 LINK_KEYS = frozenset(("link", "flow", "match", "create", "delete", "restore", "update_deleted", "rule", "groups", "fields"))
-_SIDE_KEYS = frozenset(("table", "query", "key", "where", "derived", "slice"))
+_SIDE_KEYS = frozenset(("table", "query", "key", "where", "derived", "slice", "extends"))
 _FLOW = re.compile(r"([a-z][a-z0-9_]*)\s*(->|<->)\s*([a-z][a-z0-9_]*)")
 _SET = re.compile(r"\s*set\b", re.IGNORECASE)
 _SIDE_EXAMPLE = "crm: {table: crm.account, key: id}"
@@ -109,7 +109,39 @@ def read_side(root: MappingNode, node: str, scope: Scope) -> Side | None:
         table = TableName("query", query_name(root, node))
     if table is None or columns is None:
         return None
-    return Side(node, table, columns, where, key.mark, derived, query, _is_slice(value, where, node, found))
+    return Side(
+        node,
+        table,
+        columns,
+        where,
+        key.mark,
+        derived,
+        query,
+        _is_slice(value, where, node, found),
+        _extends(value, columns, scope),
+    )
+
+
+def _extends(value: MappingNode, key: tuple[str, ...], scope: Scope) -> tuple[Part, ...]:
+    """`extends: {table: erp.party, key: id}`, or a list of them, the nearest first."""
+    node = value.get("extends")
+    example = "extends: {table: erp.party, key: id}"
+    parts: list[Part] = []
+    for item in node.items if isinstance(node, SequenceNode) else [node] if node else []:
+        entry = shape.mapping(item, "extends", example, scope.found)
+        if entry is None:
+            continue
+        shape.check_keys(entry, frozenset(("table", "key")), scope.found)
+        table_node = shape.required(entry, "table", example, scope.found)
+        key_node = shape.required(entry, "key", example, scope.found)
+        table = shape.table_name(table_node, scope.found) if table_node else None
+        columns = shape.column_names(key_node, "key", scope.found) if key_node else None
+        if columns is not None and len(columns) != len(key):
+            message = f"the record's key has {len(key)} columns, this one {len(columns)}"
+            scope.found.add("L328", key_node.mark if key_node else entry.mark, message, "name the columns that hold the same key")
+        elif table is not None and columns is not None:
+            parts.append(Part(table, columns))
+    return tuple(parts)
 
 
 def _is_slice(value: MappingNode, where: Expression | None, node: str, found: Findings) -> bool:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from replicator.mapping.codes import finding
 from replicator.mapping.findings import Findings, near
+from replicator.mapping.records import record
 from replicator.mapping.types import decimals, is_exact, loss, mismatch
 from replicator.model.finding import Finding, Mark
-from replicator.model.link import Expression, Field, Link, Missing
+from replicator.model.link import Expression, Field, Link, Missing, Side
 from replicator.model.table import Column, Table, TableName
 
 Tables = Mapping[tuple[str, TableName], Table | None]
@@ -33,9 +34,14 @@ def check_structure(links: Sequence[Link], tables: Tables) -> list[Finding]:
 
 def tables_needed(links: Sequence[Link]) -> list[tuple[str, TableName]]:
     """What `check_structure` wants to know of: the tables of all sides and lookups, each once."""
-    needed = {(side.node, side.table) for link in links for side in link.sides}
+    needed = {(side.node, name) for link in links for side in link.sides for name in _catalogued(side)}
     needed |= {(f.lookup.node, f.lookup.table) for link in links for f in link.fields if f.lookup}
     return sorted(needed)
+
+
+def _catalogued(side: Side) -> list[TableName]:
+    """The names under which the catalog knows what a side's record is made of."""
+    return [*side.tables, *([side.table] if side.query else []), *([side.described] if side.derived else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +73,16 @@ class Checked:
     tables: Tables
 
     def table(self, node: str) -> Table | None:
-        return self.tables.get((node, self.link.side(node).table))
+        """The side's record."""
+        return record(self.link.side(node), self.tables)
 
     def column(self, node: str, name: str) -> Column | None:
-        return self.column_of(node, self.link.side(node).table, name)
+        found = self.table(node)
+        return found.by_name.get(name) if found else None
 
     def column_of(self, node: str, table_name: TableName, name: str) -> Column | None:
+        if table_name == self.link.side(node).table:
+            return self.column(node, name)
         table = self.tables.get((node, table_name))
         return table.by_name.get(name) if table else None
 
@@ -93,7 +103,8 @@ class Checked:
                 yield ColumnUse(side.node, side.table, name, mark)
         for field in link.fields:
             if look := field.lookup:
-                yield ColumnUse(look.node, look.table, look.by, look.mark)
+                for name in [look.by] if look.by else look.match:
+                    yield ColumnUse(look.node, look.table, name, look.mark)
                 yield ColumnUse(look.node, look.table, look.key, look.mark)
 
     def expressions(self) -> Iterator[Expression]:
@@ -137,7 +148,7 @@ class Checked:
 
 def missing_tables(checked: Checked) -> Iterator[Finding]:
     link = checked.link
-    named = [(side.node, side.table, side.mark) for side in link.sides]
+    named = [(side.node, name, side.mark) for side in link.sides for name in side.tables]
     named += [(f.lookup.node, f.lookup.table, f.lookup.mark) for f in link.fields if f.lookup]
     for node, name, mark in named:
         if checked.tables.get((node, name), ...) is None:
@@ -148,7 +159,8 @@ def missing_tables(checked: Checked) -> Iterator[Finding]:
 
 def missing_columns(checked: Checked) -> Iterator[Finding]:
     for use in checked.uses():
-        table = checked.tables.get((use.node, use.table))
+        own = use.table == checked.link.side(use.node).table
+        table = checked.table(use.node) if own else checked.tables.get((use.node, use.table))
         if table is not None and use.column not in table.by_name:
             hint = near(use.column, table.by_name) or f"it has {', '.join(list(table.by_name)[:8])}"
             yield finding("L502", use.mark, f"{use.node}: {use.table} has no column {use.column}", hint)

@@ -40,11 +40,20 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A table whose row a record has as well, under the same key: the more general kind of a kind of record."""
+
+    table: TableName
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Side:
     """A link's end on one node. `where` says which rows take part (None: all).
 
     derived  columns that are not the table's: name -> the query for their value. They are read, never written.
     query    the records are this query's rows, and only read; `table` is then a name for it that no database has.
+    extends  tables whose row with the same key belongs to the record: made before its own, removed after it
     slice    the record is some columns of a row that another link makes and removes: it is there while `where` holds.
     """
 
@@ -56,6 +65,7 @@ class Side:
     derived: dict[str, Query] = field(default_factory=dict)
     query: Query | None = None
     slice: bool = False
+    extends: tuple[Part, ...] = ()
 
     @property
     def described(self) -> TableName:
@@ -65,7 +75,7 @@ class Side:
     @property
     def tables(self) -> tuple[TableName, ...]:
         """Every table of the database that the side reads, its own first."""
-        own = [] if self.query else [self.table]
+        own = [] if self.query else [self.table, *(part.table for part in self.extends)]
         return tuple(dict.fromkeys([*own, *(table for query in self.queries for table in query.tables)]))
 
     @property

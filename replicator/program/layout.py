@@ -8,6 +8,7 @@ from functools import cached_property
 
 from replicator.capture.feed import Feed
 from replicator.mapping.expressions import to_sql
+from replicator.mapping.records import record
 from replicator.model.link import Expression, Field, Link, Missing, Side
 from replicator.model.table import Column, Table
 from replicator.program import names
@@ -47,14 +48,16 @@ class Layout:
 
     @cached_property
     def source_table(self) -> Table:
-        """The source's record: its table's columns and what is derived."""
-        side = self.source_side
-        more = self.tables[self.source, side.described].columns if side.derived else ()
-        return self.tables[self.source, side.table].with_columns(more)
+        return self._record(self.source_side)
 
     @cached_property
     def target_table(self) -> Table:
-        return self.tables[self.target, self.target_side.table]
+        return self._record(self.target_side)
+
+    def _record(self, side: Side) -> Table:
+        found = record(side, self.tables)
+        assert found is not None
+        return found
 
     @property
     def width(self) -> int:
@@ -258,7 +261,8 @@ class Layout:
 
     def key_columns(self, node: str) -> list[Column]:
         side = self.link.side(node)
-        return [self.tables[node, side.table].column(k) for k in side.key]
+        found = self.source_table if node == self.source else self.target_table
+        return [found.column(k) for k in side.key]
 
     def temporary(self, what: str) -> str:
         """A session table of this link and direction."""
