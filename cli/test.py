@@ -110,12 +110,10 @@ class Report:
     output: Output
     results: list[tuple[Suite, CaseResult]] = field(default_factory=list)
     findings: dict[Finding, None] = field(default_factory=dict)
-    files: int = 0
     not_run: int = 0
     began: float = field(default_factory=time.monotonic)
 
     def begin(self, suite: Suite) -> None:
-        self.files += 1
         self.output.line(suite.path, "bold")
 
     def bad(self, path: Path, findings: Sequence[Finding]) -> None:
@@ -141,17 +139,21 @@ class Report:
         self.output.line("until Ctrl-C")
         try:
             while True:
-                time.sleep(1)
+                self.wait()
         except KeyboardInterrupt:
             self.output.aside("stopping")
 
+    def wait(self) -> None:
+        time.sleep(1)
+
     def close(self) -> int:
         failed = [(suite, result) for suite, result in self.results if result.failures]
+        files = len({suite.path for suite, _ in self.results})
         counts = {
-            "cases": len(self.results), "files": self.files, "passed": len(self.results) - len(failed),
+            "cases": len(self.results), "files": files, "passed": len(self.results) - len(failed),
             "failed": len(failed), "files_not_run": self.not_run, "seconds": round(time.monotonic() - self.began, 2),
         }  # fmt: skip
-        text = f"{_counted(len(self.results), 'case')} in {_counted(self.files, 'file')}"
+        text = f"{_counted(len(self.results), 'case')} in {_counted(files, 'file')}"
         text += f", {counts['passed']} passed, {len(failed)} failed"
         if self.not_run:
             text += f", {_counted(self.not_run, 'file')} not run"
