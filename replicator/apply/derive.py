@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from replicator.apply.write import Changes
 from replicator.capture.batch import DELETE, UPDATE, Batch, Key, RowChange, Touch
-from replicator.capture.messages import Value
+from replicator.capture.messages import UNCHANGED, Value
 from replicator.ports.writer import Writer
 from replicator.program.program import Derive, Program
 
@@ -92,3 +92,6 @@ def _fill(program: Program, row: RowChange, values: list[Value], whole: bool) ->
     else:
         for position in program.feed.derived:
             row.values[position] = values[position]
+        for position, value in enumerate(row.values) if program.feed.parts else ():
+            if value is UNCHANGED:  # of another part of the record
+                row.values[position] = values[position]

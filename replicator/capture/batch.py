@@ -144,18 +144,22 @@ class LinkChanges:
     left: set[Key] = field(default_factory=set)
 
     def insert(self, bound: BoundFeed, new: list[Value], stamp: int, lsn: int, order: int) -> None:
-        values = [new[p] for p in bound.positions]
+        values = bound.pick(new)
         key = tuple(values[: self.feed.keys])
         fields = self.feed.every_field
         before = self.index.get(key)
+        if before is not None and bound.partial and before.op != DELETE:
+            before.values = [was if now is UNCHANGED else now for now, was in zip(values, before.values, strict=True)]
+            self._touch(before, fields, stamp, lsn)
+            return
         if before is not None and before.op == DELETE:
             before.op, before.values = UPDATE, values
             self._touch(before, fields, stamp, lsn)
-            before.deltas += [(lsn, number, amount(values[p])) for number, p in self.feed.counted]
+            before.deltas += [(lsn, number, amount(values[p])) for number, p in self.feed.counted if values[p] is not UNCHANGED]
             return
         row = RowChange(INSERT, key, values, {}, fields, [], stamp, lsn, created_here=True, order=order)
         if self.feed.counted:
-            row.deltas = [(lsn, number, amount(values[p])) for number, p in self.feed.counted]
+            row.deltas = [(lsn, number, amount(values[p])) for number, p in self.feed.counted if values[p] is not UNCHANGED]
         row.fresh = key in self.left
         self._touch(row, fields, stamp, lsn)
         self.rows.append(row)
@@ -165,12 +169,12 @@ class LinkChanges:
         self, bound: BoundFeed, old: list[Value] | None, full: bool, new: list[Value], stamp: int, lsn: int, order: int
     ) -> None:
         feed, positions = self.feed, bound.positions
-        values = [new[p] for p in positions]
+        values = bound.pick(new)
         base: list[Value] = []
         key_was = None
         changed = -1  # every column, as far as we know
         if full and old is not None:
-            base = [old[p] for p in positions]
+            base = bound.pick(old)
             if values == base:
                 return  # nothing this link reads has changed
             changed = 0
@@ -236,9 +240,12 @@ class LinkChanges:
             self.index[key] = row
         # Should the record be made anew, what changes is the difference.
         for p in feed.weighed_columns if full else ():
-            row.base.setdefault(p, old[bound.positions[p]])
+            if bound.positions[p] >= 0:
+                row.base.setdefault(p, old[bound.positions[p]])
         if full and feed.counted:
-            row.deltas += [(lsn, number, -amount(old[bound.positions[p]])) for number, p in feed.counted]
+            row.deltas += [
+                (lsn, number, -amount(old[bound.positions[p]])) for number, p in feed.counted if bound.positions[p] >= 0
+            ]
         row.op, row.fields, row.touches = DELETE, 0, []
         row.values = [*key, *([None] * (len(feed.columns) - keys))]
         row.stamp, row.lsn = stamp, lsn

@@ -10,9 +10,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from replicator.capture.messages import Relation
+from replicator.capture.messages import UNCHANGED, Relation, Value
 from replicator.errors import StructureChanged
 from replicator.model.table import TableName
+
+
+@dataclass(frozen=True)
+class FeedPart:
+    """One of the tables a record is made of. `columns`: for each of the feed's, what it is called there (None: not there)."""
+
+    table: TableName
+    columns: tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,7 @@ class Feed:
     counted  (field, position in `columns`) of counters: what an edit adds to them is kept
     weighed  fields whose edits are compared with what stood there before: what that was is kept
     derived  positions in `columns` that are not on the wire: they are read on the source (apply/derive.py)
+    parts    the tables, if a record is made of several: each brings its columns, the others are read
     """
 
     link: str
@@ -37,6 +46,12 @@ class Feed:
     counted: tuple[tuple[int, int], ...] = ()
     weighed: tuple[int, ...] = ()
     derived: frozenset[int] = frozenset()
+    parts: tuple[FeedPart, ...] = ()
+
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """Every table whose rows are rows of this feed's records."""
+        return tuple(part.table for part in self.parts) or (self.table,)
 
     @cached_property
     def weighed_columns(self) -> tuple[int, ...]:
@@ -71,12 +86,20 @@ class Feed:
 
 @dataclass(slots=True)
 class BoundFeed:
-    """A feed fitted to one Relation message. `positions[i]` is where column i of the feed stands in its tuples."""
+    """A feed fitted to one Relation message. `positions[i]` is where column i of the feed stands in its tuples
+    (-1: in no place, for this is another part of the record)."""
 
     feed: Feed
     positions: tuple[int, ...]
+    partial: bool = False
     _fields: dict[int, int] = field(default_factory=dict)
     _together: dict[int, int] = field(default_factory=dict)
+
+    def pick(self, row: list[Value]) -> list[Value]:
+        """The feed's columns of a tuple; UNCHANGED for those of other parts."""
+        if self.partial:
+            return [row[p] if p >= 0 else UNCHANGED for p in self.positions]
+        return [row[p] for p in self.positions]
 
     def fields_of(self, columns: int) -> int:
         """The mask of fields that count as changed when these columns have (bit i: column i of the feed)."""
@@ -104,12 +127,16 @@ def mask_of_all(masks: Iterable[int]) -> int:
 def bind(feed: Feed, relation: Relation) -> BoundFeed:
     """Raises StructureChanged when a column that the link reads is no longer there."""
     places = {column.name: place for place, column in enumerate(relation.columns)}
-    gone = [name for position, name in enumerate(feed.columns) if name not in places and position not in feed.derived]
+    columns: tuple[str | None, ...] = feed.columns
+    for part in feed.parts:
+        if part.table == TableName(relation.namespace, relation.name):
+            columns = part.columns
+    gone = [name for position, name in enumerate(columns) if name and name not in places and position not in feed.derived]
     if gone:
         raise StructureChanged(
-            f"link {feed.link}: table {feed.table} no longer has column {', '.join(gone)}",
+            f"link {feed.link}: table {relation.namespace}.{relation.name} no longer has column {', '.join(gone)}",
             "change the link file to the table as it is now, run `replicator lint`, then start again",
         )
     # Until it is read, a derived column has the key's value: it changes when that does.
-    wired = [feed.columns[0] if position in feed.derived else name for position, name in enumerate(feed.columns)]
-    return BoundFeed(feed, tuple(places[name] for name in wired))
+    wired = [columns[0] if position in feed.derived else name for position, name in enumerate(columns)]
+    return BoundFeed(feed, tuple(-1 if name is None else places[name] for name in wired), bool(feed.parts))

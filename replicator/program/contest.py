@@ -8,7 +8,7 @@ conflict in the same statement that decides it, so that no edit is lost without 
 from __future__ import annotations
 
 from replicator.program.layout import Layout
-from replicator.program.sql import literal, quote, table
+from replicator.program.sql import literal, quote
 
 WRITING = "('U', 'A')"
 CONFLICT = (
@@ -23,7 +23,7 @@ def pair_of(alias: str, columns: tuple[str, ...]) -> str:
 
 
 def joined_target(layout: Layout) -> str:
-    return f"{table(layout.target_side.table)} t ON {pair_of('t', layout.target_side.key)}"
+    return f"{layout.target_relation} t ON {pair_of('t', layout.target_side.key)}"
 
 
 def key_text(columns: list[str]) -> str:

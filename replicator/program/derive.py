@@ -10,6 +10,7 @@ from replicator.capture.satellites import Satellite
 from replicator.mapping.queries import places_of, rendered
 from replicator.model.link import Side
 from replicator.program.affected import affected, columns_read
+from replicator.program.joined import joined_ddl
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.program import Beside, Derive
@@ -24,7 +25,7 @@ def record_sql(layout: Layout) -> str:
     if side.query is not None:
         return f"SELECT {', '.join(f'{OWN}.{quote(c)}' for c in layout.feed.columns)} FROM ({side.query.text}\n) AS {OWN}"
     columns = [_value(side, name) for name in layout.feed.columns]
-    return f"SELECT {', '.join(columns)} FROM {table(side.table)} AS {OWN}"
+    return f"SELECT {', '.join(columns)} FROM {layout.source_relation} AS {OWN}"
 
 
 def derived_sql(side: Side) -> str:
@@ -45,12 +46,12 @@ def _own(column: str) -> str:
 
 def derive_of(layout: Layout) -> Derive | None:
     side = layout.source_side
-    if not side.derived and side.query is None:
+    if not side.derived and side.query is None and not side.extends:
         return None
     keys = layout.temporary("keys")
     columns = ", ".join(f"k_{i} {declared(c)}" for i, c in enumerate(layout.key_columns(layout.source)))
     values = ", ".join(f"({_value(side, c) if side.query is None else _own(c)})::text" for c in layout.feed.columns)
-    source = f"({side.query.text}\n)" if side.query is not None else table(side.table)
+    source = f"({side.query.text}\n)" if side.query is not None else layout.source_relation
     on = " AND ".join(f"{_own(name)} = k.k_{i}" for i, name in enumerate(side.key))
     beside = _beside(layout)
     read = f"SELECT k.seq, {values} FROM {keys} k JOIN {source} AS {OWN} ON {on}"
@@ -58,7 +59,11 @@ def derive_of(layout: Layout) -> Derive | None:
         # Key by key, or PostgreSQL would work the whole query out for a few of its rows.
         read = f"SELECT k.seq, {values} FROM {keys} k CROSS JOIN LATERAL (SELECT * FROM {source} AS {OWN} WHERE {on} OFFSET 0) AS {OWN}"
     return Derive(
-        setup=(f"CREATE TEMP TABLE IF NOT EXISTS {keys} (seq bigint, {columns})", *(b.setup for b in beside)),
+        setup=(
+            *joined_ddl(side, layout.link.name, layout.tables),
+            f"CREATE TEMP TABLE IF NOT EXISTS {keys} (seq bigint, {columns})",
+            *(b.setup for b in beside),
+        ),
         load=f"COPY {keys} FROM STDIN",
         read=read,
         clear=f"TRUNCATE {keys}",
@@ -71,7 +76,7 @@ def _beside(layout: Layout) -> list[Beside]:
     side, found = layout.source_side, []
     own = ", ".join(_own(k) for k in side.key)
     queries = [
-        (name, f"SELECT {own}, ({rendered(query, _own)}) FROM {table(side.table)} AS {OWN}")
+        (name, f"SELECT {own}, ({rendered(query, _own)}) FROM {layout.source_relation} AS {OWN}")
         for name, query in side.derived.items()
     ]
     places = list(range(len(side.key)))
@@ -90,7 +95,9 @@ def _beside(layout: Layout) -> list[Beside]:
             columns = columns_read(sql, name)
             wanted |= {c.name for c in catalog.columns} if columns is None else columns
             # A table that the query reads is also the own record's, perhaps: its own place is not a place beside it.
-            statements += affected(sql, places, name, quote(changed))[1 if side.derived and name == side.table else 0 :]
+            statements += affected(sql, places, name, quote(changed))[
+                1 if side.derived and name == side.table and not side.extends else 0 :
+            ]
             fields |= _fields(layout, column)
         listed = tuple(c for c in catalog.columns if c.name in wanted)
         ddl = ", ".join(f"{quote(c.name)} {declared(c)}" for c in listed)

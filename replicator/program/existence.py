@@ -12,7 +12,7 @@ from replicator.mapping.expressions import to_sql
 from replicator.program import names
 from replicator.program.contest import CONFLICT, flow_and_link, key_text, keys_text, pair_of
 from replicator.program.layout import Layout
-from replicator.program.sql import literal, quote, same_key, state, table
+from replicator.program.sql import literal, quote, same_key, state
 from replicator.program.staging import ANSWER
 
 
@@ -21,7 +21,7 @@ def _rule(layout: Layout) -> str:
 
 
 def _missing(layout: Layout) -> str:
-    return f"NOT EXISTS (SELECT FROM {table(layout.target_side.table)} t WHERE {pair_of('t', layout.target_side.key)})"
+    return f"NOT EXISTS (SELECT FROM {layout.target_relation} t WHERE {pair_of('t', layout.target_side.key)})"
 
 
 def tombstone_join(layout: Layout, dead: str) -> str:
@@ -42,7 +42,7 @@ def marked_join(layout: Layout, before: list[str]) -> str:
     there = same_key("t", layout.target_side.key, "d", layout.target_keys)
     taken = same_key("y", layout.target_keys, "d", layout.target_keys)
     return (
-        f"LEFT JOIN LATERAL (SELECT {keys} FROM {tombstone} d JOIN {table(layout.target_side.table)} t ON {there}"
+        f"LEFT JOIN LATERAL (SELECT {keys} FROM {tombstone} d JOIN {layout.target_relation} t ON {there}"
         f" WHERE x.{quote(layout.target_keys[0])} IS NULL AND {dead} AND NOT EXISTS (SELECT FROM {crosswalk} y WHERE {taken})"
         f" ORDER BY d.at DESC LIMIT 1) z ON true"
     )
@@ -56,7 +56,7 @@ def restore(layout: Layout, work: str) -> str | None:
     sets = ", ".join(f"{quote(c)} = {to_sql(e, lambda name: 't.' + quote(name))}" for c, e in how.assignments)
     return (
         f"WITH back AS (UPDATE {work} w SET act = 'A' WHERE act = 'Z' RETURNING w.*)"
-        f" UPDATE {table(layout.target_side.table)} t SET {sets} FROM back w WHERE {pair_of('t', layout.target_side.key)}"
+        f" UPDATE {layout.target_relation} t SET {sets} FROM back w WHERE {pair_of('t', layout.target_side.key)}"
     )
 
 
@@ -102,7 +102,7 @@ def rise(layout: Layout, work: str) -> str | None:
     columns |= {column.name: f"w.t_{i}" for i, column in enumerate(keys)}
     overriding = " OVERRIDING SYSTEM VALUE" if any(c.identity_always for c in keys) else ""
     return (
-        f"INSERT INTO {table(layout.target_side.table)} ({', '.join(quote(c) for c in columns)}){overriding}"
+        f"INSERT INTO {layout.target_relation} ({', '.join(quote(c) for c in columns)}){overriding}"
         f" SELECT {', '.join(columns.values())} FROM {work} w WHERE act IN ('R', 'V') ORDER BY seq"
     )
 
@@ -140,7 +140,7 @@ def clashes(layout: Layout, work: str) -> str | None:
             on = " AND ".join(f"t.{quote(c)} = {values[c]}" for c in columns)
             key = key_text([f"t.{quote(k)}" for k in layout.target_side.key])
             asked.append(
-                f"SELECT {literal(', '.join(columns))}, {key} FROM {work} w JOIN {table(layout.target_side.table)} t ON {on}"
+                f"SELECT {literal(', '.join(columns))}, {key} FROM {work} w JOIN {layout.target_relation} t ON {on}"
                 f" WHERE ({own}) IS NOT TRUE"
             )
     return " UNION ALL ".join(asked) or None

@@ -11,7 +11,7 @@ from replicator.model.table import Column
 from replicator.program import names
 from replicator.program.layout import Layout
 from replicator.program.program import Heal
-from replicator.program.sql import PARAMETER, declared, differs, literal, quote, same_key, state, table, with_parameters
+from replicator.program.sql import PARAMETER, declared, differs, literal, quote, same_key, state, with_parameters
 
 
 def heal_of(layout: Layout) -> Heal | None:
@@ -67,10 +67,10 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
         f" SELECT {literal(f'{layout.target}_to_{layout.source}')}, {literal(layout.link.name)}, 'update_origin_differs', f.name, {key}::text,"
         f" f.theirs, f.ours, l.theirs, h.stamp,"
         f" CASE WHEN get_bit(l.healing, f.number) = 1 THEN {literal(layout.source)} ELSE {literal(layout.target)} END, f.rule, f.place"
-        f" FROM l JOIN {healing} h USING (seq) JOIN {table(side.table)} t ON {here}"
+        f" FROM l JOIN {healing} h USING (seq) JOIN {layout.source_relation} t ON {here}"
         f" CROSS JOIN LATERAL (VALUES {fields}) f (number, name, ours, theirs, differs, rule, place)"
         f" WHERE get_bit(l.met, f.number) = 1 AND f.differs RETURNING 1),"
-        f" healed AS (UPDATE {table(side.table)} t SET {sets} FROM l JOIN {healing} h USING (seq)"
+        f" healed AS (UPDATE {layout.source_relation} t SET {sets} FROM l JOIN {healing} h USING (seq)"
         f" WHERE {here} AND l.healing <> {none} RETURNING h.seq, pg_current_wal_insert_lsn() AS lsn)"
         f" INSERT INTO {ledger} ({', '.join(quote(k) for k in keys)}, fields, stamp, lsn, source_lsn)"
         f" SELECT {listed}, m.fields & l.healing, m.stamp, healed.lsn, m.lsn FROM healed JOIN l USING (seq)"

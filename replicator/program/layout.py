@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from replicator.capture.feed import Feed
+from replicator.capture.feed import Feed, FeedPart
 from replicator.mapping.expressions import to_sql
-from replicator.mapping.records import record
+from replicator.mapping.records import columns_by_table, record
 from replicator.model.link import Expression, Field, Link, Missing, Side
 from replicator.model.table import Column, Table
 from replicator.program import names
+from replicator.program.joined import relation
 from replicator.program.projection import BEFORE, Enrichment, Projected, Tables, enrichments, project, staged
 from replicator.program.sql import bits, declared, differs, mask_of, quote
 
@@ -58,6 +59,15 @@ class Layout:
         found = record(side, self.tables)
         assert found is not None
         return found
+
+    @property
+    def source_relation(self) -> str:
+        """What a statement names to read or write the source's records."""
+        return relation(self.source_side, self.link.name)
+
+    @property
+    def target_relation(self) -> str:
+        return relation(self.target_side, self.link.name)
 
     @property
     def width(self) -> int:
@@ -136,7 +146,9 @@ class Layout:
     @cached_property
     def direct(self) -> bool:
         """Whether the target's key is a plain copy of the source's, one way: no crosswalk is needed."""
-        if any(f.reference and f.reference.missing is Missing.LATER for f in self.link.fields) or self.target_side.slice:
+        if any(f.reference and f.reference.missing is Missing.LATER for f in self.link.fields):
+            return False
+        if self.target_side.slice or any(side.extends for side in self.link.sides):
             return False
         referred = any(f.reference and f.reference.link == self.link.name for link in self.links.values() for f in link.fields)
         if self.link.two_way or referred:
@@ -185,6 +197,19 @@ class Layout:
             counted=counted,
             weighed=self.weighed,
             derived=frozenset(p for name, p in columns.items() if name in side.derived),
+            parts=self._parts(tuple(columns)),
+        )
+
+    def _parts(self, columns: tuple[str, ...]) -> tuple[FeedPart, ...]:
+        """The tables a record is made of, each with the feed's columns that it has. Empty if it is one."""
+        side = self.source_side
+        if not side.extends:
+            return ()
+        owners = columns_by_table(side, self.tables)
+        keys = {side.table: side.key, **{part.table: part.key for part in side.extends}}
+        return tuple(
+            FeedPart(name, tuple(keys[name][side.key.index(c)] if c in side.key else c if c in owned else None for c in columns))
+            for name, owned in owners.items()
         )
 
     def _reads(self, field: Field) -> frozenset[str]:

@@ -22,12 +22,13 @@ from replicator.program.existence import (
     too_late,
 )
 from replicator.program.heal import heal_of
+from replicator.program.joined import joined_ddl
 from replicator.program.layout import Layout, is_plain
 from replicator.program.mirror import mirror_of
 from replicator.program.names import fitted
 from replicator.program.program import Program, Steps
 from replicator.program.returned import before, returned
-from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, table, with_parameters
+from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, with_parameters
 from replicator.program.staging import (
     can_come_later,
     can_miss,
@@ -46,7 +47,8 @@ def compile_paired(layout: Layout) -> Program:
     stage, work, edits = layout.temporary("stage"), layout.temporary("work"), layout.temporary("edits")
     tracked = bool(layout.tracked)
     remembered = layout.link.two_way  # edits that were made here and are not known on the other side yet
-    setup = [stage_ddl(layout, stage), _work_ddl(layout, work)]
+    joined = joined_ddl(layout.target_side, layout.link.name, layout.tables)
+    setup = [*joined, stage_ddl(layout, stage), _work_ddl(layout, work)]
     if remembered:
         setup.append(_edits_ddl(layout, edits))
     return Program(
@@ -289,7 +291,7 @@ def _adopt(layout: Layout, work: str) -> str | None:
     )
     return (
         f"WITH found AS (SELECT w.seq, {found}, count(*) OVER (PARTITION BY w.seq) AS theirs,"
-        f" {ours.format(', '.join(keys))} AS ours FROM {work} w JOIN {table(layout.target_side.table)} t ON {on}"
+        f" {ours.format(', '.join(keys))} AS ours FROM {work} w JOIN {layout.target_relation} t ON {on}"
         f" WHERE w.act IN ('I', 'P'){inside} AND NOT EXISTS (SELECT FROM {crosswalk} x WHERE {free}))"
         f" UPDATE {work} w SET act = {chosen},"
         f" {', '.join(f't_{i} = f.t_{i}' for i in range(len(keys)))} FROM found f WHERE f.seq = w.seq"
@@ -317,7 +319,7 @@ def _insert(layout: Layout, work: str) -> str:
     overriding = " OVERRIDING SYSTEM VALUE" if any(c.identity_always for c in keys) else ""
     settled = "".join(f" AND NOT ({_unsettled(i)})" for i in _awaited(layout))
     return (
-        f"INSERT INTO {table(layout.target_side.table)} ({', '.join(quote(c) for c in columns)}){overriding}"
+        f"INSERT INTO {layout.target_relation} ({', '.join(quote(c) for c in columns)}){overriding}"
         f" SELECT {', '.join(columns.values())} FROM {work} w WHERE act = 'I'{settled} ORDER BY seq"
     )
 
@@ -341,7 +343,7 @@ def _pair(layout: Layout, work: str) -> str:
 
 
 def _swallowed(layout: Layout, work: str) -> str:
-    there = f"SELECT FROM {table(layout.target_side.table)} t WHERE {pair_of('t', layout.target_side.key)}"
+    there = f"SELECT FROM {layout.target_relation} t WHERE {pair_of('t', layout.target_side.key)}"
     return f"SELECT count(*) FROM {work} w WHERE act = 'N' AND NOT EXISTS ({there})"
 
 
@@ -369,7 +371,7 @@ def _update(layout: Layout, work: str) -> str:
     if not sets:
         return ""
     return (
-        f"UPDATE {table(layout.target_side.table)} t SET {', '.join(sets)} FROM {work} w"
+        f"UPDATE {layout.target_relation} t SET {', '.join(sets)} FROM {work} w"
         f" WHERE w.act IN {WRITING} AND {pair_of('t', layout.target_side.key)} AND ({' OR '.join(changes)})"
     )
 
@@ -384,7 +386,7 @@ def _aside(layout: Layout, work: str) -> str | None:
     if not sets:
         return None
     return (
-        f"UPDATE {table(layout.target_side.table)} t SET {', '.join(sets)} FROM {work} w"
+        f"UPDATE {layout.target_relation} t SET {', '.join(sets)} FROM {work} w"
         f" WHERE w.act IN {WRITING} AND {pair_of('t', layout.target_side.key)} AND ({' OR '.join(changes)})"
     )
 

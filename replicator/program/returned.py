@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from replicator.program.contest import WRITING, joined_target, pair_of
 from replicator.program.layout import Layout
-from replicator.program.sql import quote, table
+from replicator.program.sql import quote
 
 
 def before(layout: Layout, work: str) -> str | None:
@@ -65,7 +65,7 @@ def returned(layout: Layout, work: str) -> str | None:
     return (
         f"SELECT seq, mask::text, values, answers, was, amounts FROM (SELECT w.seq, {mask} AS mask, ARRAY[{columns}] AS values,"
         f" {answers} AS answers, ARRAY[{was}]::text[] AS was, ARRAY[{amounts}]::text[] AS amounts FROM {work} w"
-        f" JOIN {table(layout.target_side.table)} t ON {pair_of('t', layout.target_side.key)}"
+        f" JOIN {layout.target_relation} t ON {pair_of('t', layout.target_side.key)}"
         f" WHERE w.act IN ('N', 'U')) r WHERE mask <> {layout.none}"
     )
 

@@ -10,7 +10,7 @@ from replicator.model.table import Column
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.program import Wait
-from replicator.program.sql import declared, quote, table
+from replicator.program.sql import declared, quote
 
 ANSWER = "B"  # the staged operation of a change that is the other node's answer, not a user's edit
 
@@ -53,7 +53,7 @@ def act_filter(layout: Layout, operations: str) -> list[str]:
 def delete_statement(layout: Layout, using: str, where: str) -> str:
     """A delete as the link's rule for the target says it: delete, set columns, or nothing at all."""
     rule = layout.link.delete.get(layout.target)
-    target = table(layout.target_side.table)
+    target = layout.target_relation
     if rule is None or rule.kind == "delete":
         return f"DELETE FROM {target} t USING {using} WHERE {where}"
     if rule.kind == "ignore":

@@ -109,7 +109,8 @@ def source_work(links: Sequence[Link], tables: Mapping[tuple[str, TableName], Ta
     flow = flow_name(source, target)
     feeding = [link for link in links if (source, target) in link.flows]
     read = sorted({table for link in feeding for table in link.side(source).tables})
-    full = {link.side(source).table for link in feeding if needs_full_identity(link, tables, source, target)}
+    whole = [link.side(source) for link in feeding if needs_full_identity(link, tables, source, target)]
+    full = {name for side in whole for name in (side.table, *(part.table for part in side.extends))}
     # Which records a row concerned before it changed is seen from its old values.
     full |= {table for link in feeding for query in link.side(source).queries for table in query.tables}
     return SourceWork(flow, slot_name(flow), slot_name(flow), tuple(read), tuple(tables[source, t] for t in sorted(full)))
@@ -121,7 +122,7 @@ def needs_full_identity(link: Link, tables: Mapping[tuple[str, TableName], Table
     side, found = link.side(source), tables[source, link.side(source).table]
     if side.query is not None:
         return False
-    if link.two_way or set(side.key) != set(found.primary_key):
+    if link.two_way or side.extends or set(side.key) != set(found.primary_key):
         return True
     conditions = [e for e in (side.where, link.create.get(target)) if e is not None]
     if conditions:  # a row that begins to take part is created whole
@@ -190,7 +191,8 @@ def _flow(
     feeds: dict[TableName, list] = {}  # type: ignore[type-arg]
     satellites: dict[TableName, list[Satellite]] = {}
     for program in programs:
-        feeds.setdefault(program.feed.table, []).append(program.feed)
+        for table in program.feed.tables:
+            feeds.setdefault(table, []).append(program.feed)
         for beside in program.derive.beside if program.derive else ():
             satellites.setdefault(beside.satellite.table, []).append(beside.satellite)
     assembler = Assembler(feeds, clock, frozenset({origin_name(target)}), saved.lsn, satellites)

@@ -65,13 +65,25 @@ class Row:
 
 def find_row(connection: psycopg.Connection, side: Side, key: Key, columns: Sequence[str]) -> Row | None:
     """The record as it stands now, with what the link derives beside it."""
-    source = f"({side.query.text}\n)" if side.query is not None else table(side.table)
+    source = f"({side.query.text}\n)" if side.query is not None else _rows(side)
     values = ", ".join(f"({_value(side, column)})::text" for column in columns)
     keys = ", ".join(f"({_value(side, column)})::text" for column in side.key)
     where = [_value(side, column) for column in side.key]
     sql = f"SELECT ARRAY[{keys}], ARRAY[{values}]::text[] FROM {source} AS {OWN}"
     found = _look_up(connection, sql, where, key)
     return Row(tuple(found[0][0]), tuple(found[0][1])) if found else None
+
+
+def _rows(side: Side) -> str:
+    """The side's table, with those it extends."""
+    if not side.extends:
+        return table(side.table)
+    parts = [
+        f" JOIN {table(part.table)} p{i} ON "
+        + " AND ".join(f"p{i}.{quote(b)} = p.{quote(a)}" for a, b in zip(side.key, part.key, strict=True))
+        for i, part in enumerate(side.extends)
+    ]
+    return f"(SELECT * FROM {table(side.table)} p{''.join(parts)})"
 
 
 def _value(side: Side, column: str) -> str:
