@@ -33,7 +33,7 @@ SERVER_HELP = "Make the databases on this server instead of starting one; its ro
 
 def run_tests(
     context: typer.Context,
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...", help="Test files, or folders of them.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="Test files, or folders of them.")] = None,
     *,
     pick: Annotated[str, typer.Option("-k", metavar="TEXT", help="Only cases with this text in their name or file.")] = "",
     server: Annotated[str, typer.Option("--server", metavar="DSN", envvar="REPLICATOR_TEST_SERVER", help=SERVER_HELP)] = "",

@@ -188,6 +188,8 @@ class SuiteRun:
             for path in files:
                 with connected({node: self._environ[node]}) as connections, translated(node):
                     _run_script(connections[node], path, found)
+                    if not found.errors:
+                        scratch.forget_replicator(connections[node])
 
     # -- tables, columns and values that the file names --------------------------------------------------------------
 

@@ -141,6 +141,13 @@ def attempt(connection: psycopg.Connection, sql: str) -> Refused | None:
     return None
 
 
+def forget_replicator(connection: psycopg.Connection) -> None:
+    """Tables that were dumped where a replicator runs bring its state and publications along."""
+    connection.execute("DROP SCHEMA IF EXISTS replicator CASCADE")
+    for (name,) in connection.execute("SELECT pubname FROM pg_publication WHERE pubname LIKE 'replicator\\_%'").fetchall():
+        connection.execute(f"DROP PUBLICATION {quote(name)}")
+
+
 def _said(error: psycopg.Error) -> str:
     primary, detail = error.diag.message_primary, error.diag.message_detail
     text = f"{primary}. {detail}" if primary and detail else primary or str(error).strip()
