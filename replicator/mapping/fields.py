@@ -97,6 +97,8 @@ def _check_keys(node: MappingNode, scope: Scope) -> None:
 def _sources_fit(node: MappingNode, columns: dict[str, str], scope: Scope) -> bool:
     lookup_alone = len(columns) == 1 and isinstance(looked := node.get("lookup"), MappingNode) and "match" in looked
     given = [key for key in (*_TWO_SIDED, *_ONE_SIDED) if key in node and not (lookup_alone and key == "lookup")]
+    if len(columns) == 1 and set(given) == {"from", "link"}:
+        return True  # the key of a record that an expression names
     wrong = [key for key in given if key in (_ONE_SIDED if len(columns) == 2 else _TWO_SIDED)]
     if len(given) > 1:
         hint = "keep one of them, or put all into one `convert`"
@@ -210,6 +212,9 @@ def _one_sided(node: MappingNode, columns: dict[str, str], writes: frozenset[str
     expression = None
     if source is not None:
         expression = scope.expression(source, "from", scope.other(side))
+        if link := node.get("link"):
+            reference = read_reference(link, node.get("missing"), scope)
+            return _Parts(columns, writes, rule, {side: expression} if expression else {}, initial, reference=reference)
     elif constant is not None:
         expression = _constant(constant, scope)
     return _Parts(columns, writes, rule, {side: expression} if expression else {}, initial)

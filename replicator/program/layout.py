@@ -140,6 +140,11 @@ class Layout:
         triggers = self.target_table.has_triggers
         return tuple(i for i in wanted if i not in self.counted and (triggers or self.target_column(i).generated))
 
+    def refers_to_self(self, number: int) -> bool:
+        """Whether the field holds the key of a record of this link, which may be made in the same batch."""
+        field = self.link.fields[number]
+        return self.projected[number].waits_for == self.link.name and self.source in field.columns
+
     def target_column(self, number: int) -> Column:
         return self.target_table.column(self.link.fields[number].columns[self.target])
 

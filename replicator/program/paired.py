@@ -111,7 +111,7 @@ def compile_paired(layout: Layout) -> Program:
 
 
 def _self_references(layout: Layout) -> list[int]:
-    return [i for i, p in layout.projected.items() if p.waits_for == layout.link.name and i in layout.written]
+    return [i for i in layout.projected if layout.refers_to_self(i) and i in layout.written]
 
 
 def _awaited(layout: Layout) -> list[int]:

@@ -88,6 +88,11 @@ def project(
     """The value that `field` takes on the target (nodes: source, target)."""
     source_node, target_node = nodes
     wanted = target.column(field.columns[target_node])
+    if field.reference is not None and target_node in field.convert:
+        other = links[field.reference.link].side(source_node)
+        kind = tables[source_node, other.table].column(other.key[0]).portable
+        value = f"CAST(({to_sql(field.convert[target_node], image.column)}) AS {kind})"
+        return _referenced(links[field.reference.link], field, f"r{image.alias}{number}", value, wanted, nodes)
     if target_node in field.convert:
         return Projected(expression(field.convert[target_node], wanted, image))
     if field.lookup is not None and field.lookup.match:

@@ -90,7 +90,7 @@ def can_miss(layout: Layout) -> dict[int, str]:
     return {
         i: p.miss
         for i, p in layout.projected.items()
-        if p.miss is not None and p.waits_for != layout.link.name and i in layout.written and not _later(layout, i)
+        if p.miss is not None and not layout.refers_to_self(i) and i in layout.written and not _later(layout, i)
     }
 
 

@@ -16,6 +16,7 @@ CREATE SCHEMA crm;
 CREATE TABLE crm.account (id serial PRIMARY KEY, name text NOT NULL UNIQUE, phone text, fax text NOT NULL DEFAULT '', deleted_at timestamptz,
     country text, zip text, partner_id integer REFERENCES crm.account, guide_id integer);
 CREATE TABLE crm.guide (id serial PRIMARY KEY, name text NOT NULL);
+CREATE TABLE crm.note (id serial PRIMARY KEY, about text NOT NULL, body text);
 """
 ERP = """
 CREATE SCHEMA erp;
@@ -24,6 +25,7 @@ INSERT INTO erp.region (country, area) VALUES ('CH', '30'), ('CH', '80'), ('DE',
 CREATE TABLE erp.guide (no serial PRIMARY KEY, name text NOT NULL, party_no integer);
 CREATE TABLE erp.party (no serial PRIMARY KEY, name text NOT NULL UNIQUE, active boolean NOT NULL DEFAULT true, region_id integer REFERENCES erp.region,
     country_no integer, partner_no integer, guide_no integer REFERENCES erp.guide);
+CREATE TABLE erp.memo (no serial PRIMARY KEY, party_no integer REFERENCES erp.party, guide_no integer REFERENCES erp.guide, body text);
 CREATE TABLE erp.mechanism (id serial PRIMARY KEY, party_no integer NOT NULL REFERENCES erp.party, kind text NOT NULL, value text NOT NULL);
 """
 
@@ -61,6 +63,16 @@ crm: {table: crm.guide, key: id}
 erp: {table: erp.guide, key: no}
 fields:
   - {crm: name, erp: name}
+""",
+    "note": """
+link: note
+flow: crm -> erp
+crm: {table: crm.note, key: id}
+erp: {table: erp.memo, key: no}
+fields:
+  - {crm: body, erp: body}
+  - {erp: party_no, link: party, from: "case when split_part(crm.about, ',', 1) = 'account' then cast(split_part(crm.about, ',', 2) as integer) end"}
+  - {erp: guide_no, link: guide, from: "case when split_part(crm.about, ',', 1) = 'guide' then cast(split_part(crm.about, ',', 2) as integer) end"}
 """,
     "phone": mechanism("phone", ""),
     "fax": mechanism("fax", "delete: {crm: \"set fax = ''\"}"),
@@ -197,3 +209,22 @@ def test_lookups(pair: Pair) -> None:
     pair.settle()
     sql = "SELECT name, region_id, country_no FROM erp.party WHERE name LIKE 'l_' ORDER BY 1"
     assert pair.rows("erp", sql) == [("l1", None, 1), ("l2", 3, 3), ("l3", None, 0), ("l4", None, None)]
+
+
+def test_a_reference_to_records_of_several_kinds(pair: Pair) -> None:
+    account = crm(pair, "INSERT INTO crm.account (name) VALUES ('about') RETURNING id")
+    guide = crm(pair, "INSERT INTO crm.guide (name) VALUES ('about') RETURNING id")
+    crm(
+        pair,
+        "INSERT INTO crm.note (about, body) VALUES (%s, 'a'), (%s, 'g'), ('account,98765', 'w')",
+        f"account,{account}",
+        f"guide,{guide}",
+    )
+    pair.settle()
+    sql = """SELECT body, p.name, g.name FROM erp.memo m LEFT JOIN erp.party p ON p.no = m.party_no
+        LEFT JOIN erp.guide g ON g.no = m.guide_no ORDER BY body"""
+    assert pair.rows("erp", sql) == [("a", "about", None), ("g", None, "about")]
+    assert [(link, reason) for _, link, _, reason, _, _ in pair.parked()] == [("note", "waits")]
+    crm(pair, "INSERT INTO crm.account (id, name) VALUES (98765, 'came')")
+    pair.settle()
+    assert pair.rows("erp", sql)[-1] == ("w", "came", None)
