@@ -66,6 +66,8 @@ class Checked:
             named += [(name, link.match_mark or side.mark) for name in link.match.get(side.node, ())]
             rule = link.delete.get(side.node)
             named += [(name, value.mark) for name, value in (rule.assignments if rule else ())]
+            restore = link.restore.get(side.node)
+            named += [(name, value.mark) for name, value in (restore.assignments if restore else ())]
             named += [(f.columns[side.node], f.mark) for f in link.fields if side.node in f.columns]
             named += [(name, e.mark) for e in self.expressions() if e.node == side.node for name in sorted(e.reads)]
             for name, mark in named:
@@ -82,8 +84,11 @@ class Checked:
         yield from link.create.values()
         for rule in link.delete.values():
             yield from (value for _, value in rule.assignments)
+        for restore in link.restore.values():
+            yield from (value for _, value in restore.assignments)
         for field in link.fields:
             yield from (*field.convert.values(), *field.initial.values())
+            yield from field.lookup.match.values() if field.lookup else ()
 
     def creates_on(self, node: str) -> bool:
         """Whether the link may create records there."""

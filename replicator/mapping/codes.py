@@ -157,6 +157,13 @@ _TABLE = (
          "only."),
     Code("L219", "error", "slice without a condition",
          "A slice is a part of a row that comes and goes; `where` says when it is there."),
+    Code("L220", "error", "nothing says whose slice it is",
+         "A record of the other side becomes part of a row that is there already. Which row, is told by fields over the "
+         "slice's key, such as `{crm: id, erp: customer_no, link: customer}`, or by `match`."),
+    Code("L221", "warning", "two fields compute each other",
+         "Two fields, one on each node, each compute their column from the other's. To the replicator they are two one-way "
+         "fields: two edits at once are no conflict, and the sides may end unlike. One field with both columns is one "
+         "value on two sides; where the two differ, `convert` says how."),
     # -- expressions ---------------------------------------------------------------------------------------------------
     Code("L301", "error", "SQL expression cannot be read",
          "The text is not an SQL expression in PostgreSQL's syntax; the place given is where reading stopped."),
@@ -289,6 +296,12 @@ _TABLE = (
     Code("L515", "warning", "sum or merge may be taken",
          "The column is part of a unique constraint. A value that nobody entered, made by adding or merging, may be "
          "one that another record has; the change is then parked."),
+    Code("L516", "warning", "derived column may be several rows",
+         "A derived column is one value. Nothing in the query or in the tables' unique keys keeps it from finding several "
+         "rows, and the server refuses such a query."),
+    Code("L517", "error", "slice cannot be emptied",
+         "When the other side's record goes, the columns of the slice become NULL, unless `delete: set ...` says otherwise. "
+         "This column may not be NULL."),
     # -- replicator.yaml -----------------------------------------------------------------------------------------------
     Code("C001", "error", "DSN is written out",
          "A DSN holds a password and does not belong into a file. Put it into an environment variable and name "

@@ -28,6 +28,7 @@ from replicator.mapping.sides import (
     read_side,
     side_names,
 )
+from replicator.mapping.whole import check_opposed, check_slices
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, SequenceNode, parse_yaml, read_yaml
 from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link, Rule
@@ -133,6 +134,9 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
         if side.node in delete:
             delete[side.node] = emptied(side, fields, delete[side.node])
     check_keys_and_match(fields, (sides[0], sides[1]), match, found)
+    check_opposed(fields, scope)
+    if complete:
+        check_slices(fields, (sides[0], sides[1]), match, never, scope)
     return Link(
         name=name, sides=(sides[0], sides[1]), flows=scope.flows, match=match, create=create, delete=delete,
         rule=rule, fields=fields, mark=mark, match_mark=match_mark, groups=groups, update_wins=update_wins,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from replicator.mapping.checked import Checked, Copy, Tables
 from replicator.mapping.codes import finding
 from replicator.mapping.findings import Findings, near
+from replicator.mapping.one_row import gives_one_row
 from replicator.mapping.types import decimals, is_exact, loss, mismatch
 from replicator.model.finding import Finding
 from replicator.model.link import Field, Link, Missing, Side
@@ -44,7 +45,9 @@ def _catalogued(side: Side) -> list[TableName]:
 
 def missing_tables(checked: Checked) -> Iterator[Finding]:
     link = checked.link
-    named = [(side.node, name, side.mark) for side in link.sides for name in side.tables]
+    marks = {(side.node, name): query.mark for side in link.sides for query in side.queries for name in query.tables}
+    marks |= {(side.node, side.table): side.mark for side in link.sides}
+    named = [(side.node, name, marks.get((side.node, name), side.mark)) for side in link.sides for name in side.tables]
     named += [(f.lookup.node, f.lookup.table, f.lookup.mark) for f in link.fields if f.lookup]
     for node, name, mark in named:
         if checked.tables.get((node, name), ...) is None:
@@ -74,7 +77,8 @@ def keys_not_unique(checked: Checked) -> Iterator[Finding]:
 def generated_columns_written(checked: Checked) -> Iterator[Finding]:
     for side in checked.link.sides:
         rule = checked.link.delete.get(side.node)
-        written = [(name, value.mark) for name, value in (rule.assignments if rule else ())]
+        restore = checked.link.restore.get(side.node)
+        written = [(name, e.mark) for how in (rule, restore) if how for name, e in how.assignments]
         for field in checked.link.fields:
             if side.node in field.writes or side.node in field.initial:
                 written.append((field.columns[side.node], field.mark))
@@ -88,17 +92,28 @@ def generated_columns_written(checked: Checked) -> Iterator[Finding]:
 def required_columns_unfilled(checked: Checked) -> Iterator[Finding]:
     for side in checked.link.sides:
         table = checked.table(side.node)
-        if table is None or not checked.creates_on(side.node):
+        if table is None or side.slice or not checked.creates_on(side.node):
             continue
-        fields = [f for f in checked.link.fields if side.node in f.writes or side.node in f.initial]
-        filled = {field.columns[side.node] for field in fields}
+        named = {f.columns[side.node]: f for f in checked.link.fields if side.node in f.writes or side.node in f.initial}
+        filled = {name for name, field in named.items() if not _left_to_owner(field, side.node)}
         for column in table.columns:
             given = column.default is not None or column.identity or column.identity_always or column.generated
             if column.not_null and not given and column.name not in filled:
                 code = "L506" if table.has_triggers else "L505"
-                message = f"{checked.place(side.node, column.name)} is NOT NULL without default, and no field fills it"
+                owned = named.get(column.name)
+                why = "the field that it belongs to is not written when a record is made there" if owned else "no field fills it"
+                message = f"{checked.place(side.node, column.name)} is NOT NULL without default, and {why}"
                 hint = f"add a field with `from`, `value` or `initial`, or `create: {{{side.node}: never}}`"
-                yield finding(code, side.mark, message, hint)
+                if owned:
+                    other = checked.link.other(side.node).node
+                    example = f'`initial: {{{side.node}: "{other}.{owned.columns[other]}"}}`'
+                    hint = f"say what a new record has, for example {example}, or give the column a default"
+                yield finding(code, owned.mark if owned else side.mark, message, hint)
+
+
+def _left_to_owner(field: Field, node: str) -> bool:
+    """Whether a record that is made on `node` takes the column's default: the node owns the field."""
+    return field.rule.owner == node and len(field.writes) == 2 and node not in field.initial
 
 
 def lossy_copies(checked: Checked) -> Iterator[Finding]:
@@ -128,10 +143,12 @@ def lookups_not_unique(checked: Checked) -> Iterator[Finding]:
     for field in checked.link.fields:
         look = field.lookup
         table = checked.tables.get((look.node, look.table)) if look else None
-        for name in dict.fromkeys((look.by, look.key)) if look and table else ():
-            if look and table and name in table.by_name and not table.is_unique((name,)):
-                message = f"{look.node}: {name} is not unique in {look.table}, so a lookup could find several rows"
-                yield finding("L509", look.mark, message, f"add a unique index on {look.table} ({name})")
+        asked = [tuple(look.match) or (look.by,), (look.key,)] if look else []
+        for names in dict.fromkeys(asked) if look and table else ():
+            if look and table and table.by_name.keys() >= set(names) and not table.is_unique(names):
+                listed = ", ".join(names)
+                message = f"{look.node}: {listed} is not unique in {look.table}, so a lookup could find several rows"
+                yield finding("L509", look.mark, message, f"add a unique index on {look.table} ({listed})")
 
 
 def matches_not_unique(checked: Checked) -> Iterator[Finding]:
@@ -160,8 +177,12 @@ def _may_be_null(checked: Checked, field: Field, target: str) -> str:
         return ""
     source = checked.link.other(target)
     how = field.lookup.missing if field.lookup else field.reference.missing if field.reference else Missing.WAIT
-    if how is Missing.NULL:
+    if how is Missing.LATER:
+        return "it stays NULL until what it refers to is there"
+    if how is Missing.NULL and (field.lookup is None or field.lookup.default is None):
         return "what is not found becomes NULL"
+    if field.lookup and field.lookup.match:
+        return ""
     name = field.columns[source.node]
     column = checked.column(source.node, name)
     asked = source.where is not None and name in source.where.reads  # the condition may rule NULL out
@@ -209,6 +230,27 @@ def computed_values_unique(checked: Checked) -> Iterator[Finding]:
                 yield finding("L515", field.rule.mark, message, "use latest, queue or an owner, or live with parked records")
 
 
+def derived_several(checked: Checked) -> Iterator[Finding]:
+    for side in checked.link.sides:
+        for name, query in side.derived.items():
+            known = all(checked.tables.get((side.node, table)) is not None for table in query.tables)
+            if known and not gives_one_row(query.text, lambda table, node=side.node: checked.tables.get((node, table))):  # type: ignore[misc]
+                message = f"the query of {side.node}.{name} may give several rows for one record, which the server refuses"
+                hint = "end it with `order by ... limit 1`, or make one value of them with max(), string_agg(), ..."
+                yield finding("L516", query.mark, message, hint)
+
+
+def slices_not_emptied(checked: Checked) -> Iterator[Finding]:
+    for side in checked.link.sides:
+        rule = checked.link.delete.get(side.node)
+        for name, value in rule.assignments if side.slice and rule else ():
+            column = checked.column(side.node, name)
+            if value.text == "NULL" and column and column.not_null:
+                message = f"{checked.place(side.node, name)} is NOT NULL, and is to become NULL when the other side deletes"
+                hint = f"say what is there then, for example `delete: {{{side.node}: \"set {name} = ''\"}}`"
+                yield finding("L517", side.mark if value.mark == checked.link.mark else value.mark, message, hint)
+
+
 RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
     missing_tables,
     missing_columns,
@@ -224,4 +266,6 @@ RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
     counters_rounded,
     counters_null,
     computed_values_unique,
+    derived_several,
+    slices_not_emptied,
 )
