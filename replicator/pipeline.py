@@ -90,9 +90,10 @@ class Flow:
         state: FlowState,
         clock: Clock,
         batch_rows: int,
+        beyond: Mapping[str, frozenset[int]],
     ) -> None:
         """nodes: the numbers of source and target. `source`: the session that writes on the source for this pair of nodes.
-        `clock`: stamps the source's transactions."""
+        `clock`: stamps the source's transactions. `beyond`: link -> numbers of the nodes whose edits come from the source."""
         self.name = name
         self.programs = {program.link.name: program for program in programs}
         self.stream = stream
@@ -100,7 +101,8 @@ class Flow:
         self.edits: dict[str, Edits] = {name: Edits() for name, p in self.programs.items() if p.edits_load is not None}
         self.drained = 0  # everything of the source up to here is written on the target
         self.last_write = 0  # position on the *target* of our last write there that the ledger remembers
-        self._source_number, self._target_number = nodes
+        self._beyond = beyond
+        self._target_number = nodes[1]
         self._writer = writer
         self._source = source
         self._state = state
@@ -109,6 +111,8 @@ class Flow:
         self._parking = Parking()
         self._answers = Answers()
         self._asked: list[tuple[str, RowChange]] = []  # records of which a person has decided something
+        self._waited = 0  # the greatest stamp of parked changes that are tried again in this step
+        self._passes = any(p.steps.announce for p in programs)  # other flows pass on what is written here
         self._saved = 0
         self._saved_at = 0.0
         self._uncertain = 0  # end on the source of the last commit since we asked what is on the disk
@@ -159,8 +163,6 @@ class Flow:
         unread = (position_text(back.drained),)
         newest = [self._writer.query(p.newest_entry, unread)[0][0] for p in self.programs.values() if p.newest_entry]
         self.last_write = max((position_number(at) for at in newest if at), default=0)
-        for at, greatest in self._state.clock_steps(back.drained):
-            back.clock.received(at, greatest)
         mirrored = back._state.checkpoint().mirrored
         for link, program in self.programs.items():
             if program.mirror is not None:
@@ -169,7 +171,7 @@ class Flow:
             if program.edits_recover is not None:
                 found = self._writer.query(program.edits_recover, unread)
                 for keys, fields, made, at in sorted(found, key=lambda r: position_number(r[3])):
-                    if stamp.node_of(made) == self._source_number:
+                    if stamp.node_of(made) in self._beyond[link]:
                         edits = self.edits[link]
                         edits.flying = [(tuple(k.encode() for k in keys), int(fields[::-1], 2), made)]
                         edits.landed(position_number(at))
@@ -242,6 +244,8 @@ class Flow:
         found = self._state.parked(sorted(wanted)) if wanted else []
         for parked in found:
             self._write.rejoin(changes, parked)
+        waited = (row.stamp for rows in changes.values() for row in rows if row.parked is not None) if found else ()
+        self._waited = max(waited, default=0)
         # Somebody may have discarded it or its link meanwhile; and the notice of a TRUNCATE has nothing to try.
         self._parking.retry &= {parked.id for parked in found if parked.payload and parked.link in self.programs}
         return changes
@@ -328,11 +332,11 @@ class Flow:
             outcome.conflicts += len(clashes)
         ids = self._state.park(outcome.parked) if outcome.parked else []
         outcome.parked = [replace(parked, id=number) for parked, number in zip(outcome.parked, ids, strict=True)]
-        position, clock = self._state.advance(batch.end or None, batch.stamp, self._answers.last)
-        greatest = max(batch.stamp, self._answers.greatest_stamp)
-        if self._back is not None and outcome.remembered and greatest // stamp.NODES >= clock:
-            self._state.step_clock(position, greatest)
-            self._back.clock.received(position, greatest)
+        position, clock = self._state.advance(batch.end or None, batch.clock, self._answers.last)
+        greatest = max(batch.stamp, self._answers.greatest_stamp, self._waited)
+        seen = outcome.remembered or bool(outcome.written)  # new records too: an edit of theirs must be above what made them
+        if seen and (self._back is not None or self._passes) and greatest // stamp.NODES >= clock:
+            self._state.step_clock(greatest)
         sent: list[tuple[int, str, RowChange]] = []
         if self._back is not None and outcome.returned:
             for _, row in outcome.returned:
@@ -447,7 +451,7 @@ class Flow:
         if reached > self.drained:
             self._drained_to(reached)
         if self._saved < self.drained and time.monotonic() - self._saved_at > IDLE_CHECKPOINT_SECONDS:
-            self._state.advance(self.drained, 0, 0)
+            self._state.advance(self.drained, self.clock.last, 0)
             self._uncertain = self.drained
             self._saved, self._saved_at = self.drained, time.monotonic()
         self._confirm()
@@ -472,7 +476,7 @@ class Flow:
                 self._writer.execute(program.forget_ledger, (position_text(seen), stamp.days_ago(history_days)))
         if self._back is not None:
             self._state.clear_outbox(self._back.name, self._back._answers.upto)
-        self._state.tidy(keep_days, seen)
+        self._state.tidy(keep_days)
 
     def _drained_to(self, position: int) -> None:
         self.drained = position

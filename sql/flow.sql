@@ -51,13 +51,7 @@ SELECT id, link, payload FROM replicator.outbox WHERE flow = %s AND id > %s ORDE
 DELETE FROM replicator.outbox WHERE flow = %s AND id <= %s;
 
 -- name: step_clock
-INSERT INTO replicator.clock_step (flow, lsn, stamp) VALUES (%s, %s, %s);
-
--- name: clock_steps
-SELECT lsn::text, stamp FROM replicator.clock_step WHERE flow = %s AND lsn > %s ORDER BY lsn;
-
--- name: tidy_steps
-DELETE FROM replicator.clock_step WHERE flow = %s AND lsn <= %s;
+SELECT pg_logical_emit_message(false, %s, %s);
 
 -- name: tidy_conflicts
 DELETE FROM replicator.conflict WHERE status <> 'open' AND at < now() - make_interval(days => %s);

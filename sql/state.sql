@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS replicator.node (
 
 -- How far each flow that writes here has come. Committed together with what it wrote.
 --   lsn       end of the last source transaction that is applied
---   stamp     its stamp, so that stamps never go back after a restart
+--   stamp     what the source's clock said there, so that stamps never go back after a restart
 --   mirrored  pairs made on the source that are known here, by their seq there
 --   returned  rows of the source's outbox that are applied here, by their id there
 CREATE TABLE IF NOT EXISTS replicator.checkpoint (
@@ -95,13 +95,6 @@ CREATE TABLE IF NOT EXISTS replicator.outbox (
     flow    text NOT NULL,
     link    text NOT NULL,
     payload jsonb NOT NULL
-);
-
--- Moments when something stamped ahead of this server's clock was applied here.
-CREATE TABLE IF NOT EXISTS replicator.clock_step (
-    flow  text NOT NULL,
-    lsn   pg_lsn NOT NULL,
-    stamp bigint NOT NULL
 );
 
 -- Rises with every pair made or buried on this node, so that what is not mirrored yet can be found.

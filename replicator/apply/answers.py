@@ -69,10 +69,11 @@ class Returned:
 
 
 def returned(
-    program: Program, back: Program, rows: Sequence[RowChange], found: Sequence[tuple[Any, ...]], node: int
+    program: Program, back: Program, rows: Sequence[RowChange], found: Sequence[tuple[Any, ...]], node: int, at: int
 ) -> list[Returned]:
     """The rows that program/returned.py found, as changes of the target's own (`node`), stamped just above what they answer.
-    Their position is filled in when it is known."""
+    Their position is filled in when it is known. `at`: when that was, where further nodes hear of it too (else 0): what
+    triggers made of other fields is for all of them the target's change of that moment (capture/passed.py)."""
     link, feed = program.link, back.feed
     answers = []
     for seq, mask, texts, answered, was, amounts in found:
@@ -80,7 +81,10 @@ def returned(
         values: list[Value] = [None if t is None else t.encode() for t in texts]
         fields = int(mask[::-1], 2)
         made = stamp.above(asked.stamp, node)
-        change = RowChange(UPDATE, tuple(values[: feed.keys]), values, {}, fields, [Touch(fields, made, 0)], made, 0)
+        beside = fields & ~asked.fields if at and asked.op == UPDATE and not link.update_wins else 0
+        then = max(made, stamp.make(at, node)) if beside else made
+        touches = [t for t in (Touch(fields & ~beside, made, 0), Touch(beside, then, 0)) if t.fields]
+        change = RowChange(UPDATE, tuple(values[: feed.keys]), values, {}, fields, touches, then, 0)
         change.hops = asked.hops + 1
         known = int(answered[::-1], 2) if answered else 0
         for number, before in zip(feed.weighed, was, strict=True):

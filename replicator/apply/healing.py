@@ -50,6 +50,8 @@ class Healing:
                 continue
             self._source.load(heal.load, heal_lines(rows, heal.columns, len(self._programs[name].link.fields)))
             oldest = position_text(min(touch.lsn for row in rows for touch in row.touches))
+            if heal.announce:
+                self._source.execute(heal.announce, (oldest,))
             healed += self._source.execute(heal.merge, (oldest,), prepared=few)
             self._source.execute(heal.clear)
         return healed

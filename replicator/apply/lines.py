@@ -78,10 +78,11 @@ def heal_lines(rows: Sequence[RowChange], columns: Sequence[int], width: int) ->
 
 
 def marks(row: RowChange, width: int) -> bytes | None:
-    """Which fields were last changed by which transaction, where there was more than one."""
-    if len(row.touches) < 2:
+    """Which fields were last changed by which transaction, where that was not simply the row's last."""
+    touches = row.touches
+    if not touches or (len(touches) == 1 and touches[0].lsn == row.lsn and touches[0].stamp == row.stamp):
         return None
-    return json.dumps([[bit_text(t.fields, width), t.stamp, position_text(t.lsn)] for t in row.touches]).encode()
+    return json.dumps([[bit_text(t.fields, width), t.stamp, position_text(t.lsn)] for t in touches]).encode()
 
 
 def edit_lines(edits: Sequence[Edit], width: int, until: str | None) -> Iterator[Line]:

@@ -70,6 +70,7 @@ class BatchWrite:
         self._target_number = target_number
         self._swept = 0
         self._aside = False  # unique values step aside before they change
+        self._announced: dict[str, int] = {}  # link -> the moment that was last announced of its writing
         self._few = False  # the rows being written are few: plans are kept for that
 
     def at_once(self, changes: Changes) -> Outcome:
@@ -176,6 +177,8 @@ class BatchWrite:
             self._hold(program, rows, outcome)
             ops = Counter(row.op.decode() for row in rows)
             counts = {op: ops[op] for op in "IUD"}
+            if steps.announce:
+                writer.execute(steps.announce)
             if self._aside and steps.aside:
                 writer.execute(steps.aside)
             updated = writer.execute(steps.update, prepared=self._few) if counts["U"] else 0
@@ -189,9 +192,13 @@ class BatchWrite:
         if steps.rekey and any(row.first_key != row.key for row in rows):
             self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
         if steps.adopt:
+            if steps.alone:
+                writer.execute(steps.alone)
             writer.execute(steps.adopt, prepared=self._few)
             if steps.meet_counters:
                 writer.execute(steps.meet_counters, prepared=self._few)
+        if steps.resolve_self or steps.restore or self._aside:
+            self._announce(program)  # rows are written before it is known which fields lose
         if steps.restore:
             writer.execute(steps.restore, prepared=self._few)
         if self._aside and steps.aside:
@@ -204,11 +211,13 @@ class BatchWrite:
             for (seq,) in writer.query(steps.ambiguous, prepared=self._few):
                 outcome.parked.append(self._set_aside(name, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
         self._contest(program, rows, outcome)
+        risen = 0
         if steps.revive and steps.rise:
             risen, logged = writer.query(steps.revive, prepared=self._few)[0]
             outcome.conflicts += logged
-            if risen:
-                outcome.count(name, "insert", writer.execute(steps.rise, prepared=self._few))
+        self._announce(program)
+        if risen and steps.rise:
+            outcome.count(name, "insert", writer.execute(steps.rise, prepared=self._few))
         if steps.weigh:
             outcome.conflicts += writer.query(steps.weigh, prepared=self._few)[0][0]
         if program.edits_landed and name in self._edits and self._edits[name].flying:
@@ -224,6 +233,13 @@ class BatchWrite:
             outcome.count(name, "update", updated)
             counts["gone"] = counts["U"] - updated
         return counts
+
+    def _announce(self, program: Program) -> None:
+        if program.steps.announce:
+            if program.steps.mint:
+                self._writer.execute(program.steps.mint, prepared=self._few)
+            for _, at in self._writer.query(program.steps.announce, prepared=self._few):
+                self._announced[program.link.name] = at
 
     def _insert(self, program: Program, outcome: Outcome) -> None:
         if program.steps.mint:
@@ -356,7 +372,7 @@ class BatchWrite:
         if not found:
             return
         name = program.link.name
-        for answer in returned(program, self._back[name], rows, found, self._target_number):
+        for answer in returned(program, self._back[name], rows, found, self._target_number, self._announced.get(name, 0)):
             if answer.stopped:
                 outcome.parked.append(self._stop(program, rows[answer.seq], answer.row))
                 outcome.conflicts += 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from replicator.capture.batch import Batch
-from replicator.capture.clock import Clock
+from replicator.capture.clock import STEP_PREFIX, Clock
 from replicator.capture.feed import BoundFeed, Feed, bind
 from replicator.capture.messages import (
     Begin,
@@ -56,7 +56,9 @@ class Assembler:
         self._open: Begin | None = None
         self._skipping = False
         self._stamp = 0
+        self._before = 0  # what the clock said before this transaction
         self._lsn = 0
+        self.commit_time = 0  # of the last transaction
 
     @property
     def rows(self) -> int:
@@ -96,12 +98,14 @@ class Assembler:
         elif kind is Commit:
             self._commit(message)  # type: ignore[arg-type]
         elif kind is Origin:
-            self._skipping = self._skipping or message.name in self._ignored  # type: ignore[union-attr]
+            self._origin(message)  # type: ignore[arg-type]
         elif kind is Relation:
             self._relation(message)  # type: ignore[arg-type]
         elif kind is Truncate:
             self._truncate(message)  # type: ignore[arg-type]
-        elif kind in (Type, LogicalMessage):
+        elif kind is LogicalMessage:
+            self._message(message)  # type: ignore[arg-type]
+        elif kind is Type:
             pass
         else:
             raise ProtocolError(f"unexpected message {kind.__name__}: streaming of open transactions was not asked for")
@@ -112,7 +116,19 @@ class Assembler:
         self._open = message
         self._lsn = message.final_lsn
         self._skipping = message.final_lsn < self._skip_to
-        self._stamp = 0 if self._skipping else self._clock.stamp(message.commit_time, message.final_lsn)
+        self._before = self._clock.last
+        self.commit_time = message.commit_time
+        self._stamp = 0 if self._skipping else self._clock.stamp(message.commit_time)
+
+    def _origin(self, message: Origin) -> None:
+        if not self._skipping and message.name in self._ignored:
+            self._skipping = True
+            # What we write carries no commit time of its own, and where the server drops it nobody sees it.
+            self._clock.last = self._before
+
+    def _message(self, message: LogicalMessage) -> None:
+        if message.prefix == STEP_PREFIX:
+            self._clock.received(int(message.content))
 
     def _commit(self, message: Commit) -> None:
         if self._open is None:
@@ -121,10 +137,11 @@ class Assembler:
         batch = self._batch
         batch.end = message.end_lsn
         batch.transactions += 1
+        batch.clock = self._clock.last
         if not self._skipping:
-            batch.stamp, batch.commit_time = self._stamp, message.commit_time
+            batch.stamp, batch.commit_time = max(batch.stamp, self._stamp), self.commit_time
             if not batch.oldest_commit:
-                batch.oldest_commit = message.commit_time
+                batch.oldest_commit = self.commit_time
 
     def _relation(self, message: Relation) -> None:
         name = TableName(message.namespace, message.name)

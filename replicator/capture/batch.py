@@ -279,7 +279,8 @@ class Batch:
     rows: int = 0
     bytes: int = 0
     transactions: int = 0
-    stamp: int = 0  # of the last transaction
+    stamp: int = 0  # the greatest in it
+    clock: int = 0  # what the source's clock says at `end`
     commit_time: int = 0  # of the last transaction, microseconds since 2000
     oldest_commit: int = 0
     complete: bool = True

@@ -1,4 +1,5 @@
-"""What must hold between links: references lead to links that can translate the key, and do not wait in a circle."""
+"""What must hold between links: references lead to links that can translate the key, and do not wait in a circle;
+nodes are joined in a tree."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from replicator.mapping.findings import Findings, near, show
 from replicator.model.link import Field, Link, Missing, Reference
+from replicator.model.topology import rings
 
 
 def check_between(links: Sequence[Link], unread: Collection[str], found: Findings) -> None:
@@ -20,6 +22,9 @@ def check_between(links: Sequence[Link], unread: Collection[str], found: Finding
                 hint = near(reference.link, (*by_name, *unread)) or "write the link's file, or use a `lookup`"
                 found.add("L402", reference.mark, f"there is no link {show(reference.link)}", hint)
     _check_circles(by_name, found)
+    for link, way in rings(links):
+        message = f"records get from {way[0]} to {way[-1]} already, by way of {', '.join(way[1:-1])}"
+        found.add("L409", link.mark, message, "leave this link out, or one of the others in the ring")
 
 
 def _references(link: Link) -> Iterator[tuple[Field, Reference]]:

@@ -251,6 +251,9 @@ _TABLE = (
          "Only files that end in `.yaml` are read as links. Rename it."),
     Code("L408", "error", "no links",
          "The folder of mappings has no link file (`*.yaml`, not `*_test.yaml`)."),
+    Code("L409", "error", "nodes are joined in a ring",
+         "What a node receives it passes on, so over the same tables there must be one way only between any two nodes: "
+         "a star or a chain. Leave out one of the links; its records take the other way."),
     # -- links against the tables --------------------------------------------------------------------------------------
     Code("L501", "error", "table does not exist",
          "The node has no such table, or the replicator's user may not see it. Names are compared exactly, upper "

@@ -79,6 +79,11 @@ class Side:
         return tuple(dict.fromkeys([*own, *(table for query in self.queries for table in query.tables)]))
 
     @property
+    def records(self) -> tuple[TableName, ...]:
+        """The tables whose rows its records are, its own first."""
+        return () if self.query else (self.table, *(part.table for part in self.extends))
+
+    @property
     def queries(self) -> tuple[Query, ...]:
         return (*([self.query] if self.query else []), *self.derived.values())
 

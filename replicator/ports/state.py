@@ -95,9 +95,10 @@ class FlowState(Protocol):
     def unwanted(self, number: int) -> None:
         """The record of a conflict that waits is no longer there."""
 
-    def step_clock(self, lsn: int, stamp: int) -> None: ...
+    def step_clock(self, greatest: int) -> None:
+        """Says in the target's log that this stamp is being applied there: every flow that reads the target takes the step at
+        this very place, which lies before the commit and so before every change whose user can have seen it. It is said
+        even if the transaction is undone."""
 
-    def clock_steps(self, after: int) -> list[tuple[int, int]]: ...
-
-    def tidy(self, keep_days: int, steps_before: int) -> None:
-        """Retention: settled conflicts and tombstones older than that, clock steps that no unread change can need."""
+    def tidy(self, keep_days: int) -> None:
+        """Retention: settled conflicts and tombstones older than that."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from replicator.model.link import Link
+from replicator.model.topology import Place
 from replicator.program.direct import compile_direct
 from replicator.program.layout import Layout
 from replicator.program.paired import compile_paired
@@ -12,13 +13,15 @@ from replicator.program.program import Program
 from replicator.program.projection import Tables
 
 
-def compile_flow(links: Sequence[Link], tables: Tables, source: str, target: str) -> tuple[Program, ...]:
-    """The programs of the flow source -> target, a link after every link it refers to."""
+def compile_flow(
+    links: Sequence[Link], tables: Tables, source: str, target: str, passed: frozenset[Place] = frozenset()
+) -> tuple[Program, ...]:
+    """The programs of the flow source -> target, a link after every link it refers to. `passed`: see model/topology.py."""
     by_name = {link.name: link for link in links}
     programs = []
     for link in in_order(links, tables, target):
         if (source, target) in link.flows:
-            layout = Layout(link, by_name, tables, source, target)
+            layout = Layout(link, by_name, tables, source, target, passed)
             programs.append(compile_direct(layout) if layout.direct else compile_paired(layout))
     return tuple(programs)
 

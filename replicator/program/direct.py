@@ -7,6 +7,7 @@ from replicator.mapping.expressions import to_sql
 from replicator.program.derive import derive_of
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
+from replicator.program.passing import announce_moment
 from replicator.program.program import Program, Steps
 from replicator.program.sql import bits, declared, mask_of, quote, table
 from replicator.program.staging import (
@@ -41,6 +42,7 @@ def compile_direct(layout: Layout) -> Program:
             delete=_delete(layout, stage),
             clear=(f"TRUNCATE {stage}",),
             sweep=(f"DELETE FROM {stage}",),
+            announce=announce_moment(layout),
         ),
         enrichments=layout.enrichments,
         waits=waits_of(layout),

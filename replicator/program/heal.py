@@ -10,6 +10,7 @@ from __future__ import annotations
 from replicator.model.table import Column
 from replicator.program import names
 from replicator.program.layout import Layout
+from replicator.program.passing import announce_healed
 from replicator.program.program import Heal
 from replicator.program.sql import PARAMETER, declared, differs, literal, quote, same_key, state, with_parameters
 
@@ -31,12 +32,34 @@ def heal_of(layout: Layout) -> Heal | None:
         columns=tuple(columns),
         merge=with_parameters(_merge(layout, healing, own)),
         clear=f"DELETE FROM {healing}",
+        announce=announce_healed(layout, healing, _late(layout, healing)),
+    )
+
+
+TOUCHED = "CROSS JOIN LATERAL replicator.touches(h.fields, h.stamp, h.lsn, h.marks) m"
+
+
+def _late(layout: Layout, healing: str) -> str:
+    """`l`: the rows something was applied over since, with the fields that are to be written back."""
+    keys = layout.source_keys
+    ledger, crosswalk = state(names.ledger(layout.link)), state(names.crosswalk(layout.link))
+    own_keys = tuple(f"k_{i}" for i in range(len(keys)))
+    met = f"(m.fields & g.fields & {layout.mask(set(layout.tracked))})"
+    return (
+        # A pair that died takes its ledger's authority with it: its values never beat a record made anew.
+        f"late AS MATERIALIZED (SELECT h.seq, bit_or({met}) AS met, bit_or(CASE WHEN g.stamp > m.stamp"
+        f" AND NOT (h.op = 'I' AND x.{quote(keys[0])} IS NULL) THEN {met} ELSE {layout.none} END) AS beaten,"
+        f" max(g.stamp) AS theirs FROM {healing} h {TOUCHED}"
+        f" JOIN {ledger} g ON {same_key('g', keys, 'h', own_keys)} AND g.lsn > m.lsn AND {met} <> {layout.none}"
+        f" AND g.lsn > CAST({PARAMETER} AS pg_lsn)"
+        f" LEFT JOIN {crosswalk} x ON {same_key('x', keys, 'h', own_keys)} GROUP BY h.seq),"
+        f" l AS MATERIALIZED (SELECT seq, met, theirs, met & ~beaten AS healing FROM late)"
     )
 
 
 def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
     none, side = layout.none, layout.source_side
-    ledger, crosswalk = state(names.ledger(layout.link)), state(names.crosswalk(layout.link))
+    ledger = state(names.ledger(layout.link))
     keys = layout.source_keys
     own_keys = tuple(f"k_{i}" for i in range(len(keys)))
     sets = ", ".join(
@@ -50,18 +73,9 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
     )
     key = own_keys[0] if len(own_keys) == 1 else "concat_ws(',', " + ", ".join(f"h.{k}::text" for k in own_keys) + ")"
     here = same_key("t", side.key, "h", own_keys)
-    touched = "CROSS JOIN LATERAL replicator.touches(h.fields, h.stamp, h.lsn, h.marks) m"
     listed = ", ".join("h." + k for k in own_keys)
-    met = f"(m.fields & g.fields & {layout.mask(set(layout.tracked))})"
     return (
-        # A pair that died takes its ledger's authority with it: its values never beat a record made anew.
-        f"WITH late AS MATERIALIZED (SELECT h.seq, bit_or({met}) AS met, bit_or(CASE WHEN g.stamp > m.stamp"
-        f" AND NOT (h.op = 'I' AND x.{quote(keys[0])} IS NULL) THEN {met} ELSE {none} END) AS beaten,"
-        f" max(g.stamp) AS theirs FROM {healing} h {touched}"
-        f" JOIN {ledger} g ON {same_key('g', keys, 'h', own_keys)} AND g.lsn > m.lsn AND {met} <> {none}"
-        f" AND g.lsn > CAST({PARAMETER} AS pg_lsn)"
-        f" LEFT JOIN {crosswalk} x ON {same_key('x', keys, 'h', own_keys)} GROUP BY h.seq),"
-        f" l AS MATERIALIZED (SELECT seq, met, theirs, met & ~beaten AS healing FROM late),"
+        f"WITH {_late(layout, healing)},"
         f" logged AS (INSERT INTO replicator.conflict (flow, link, kind, field, target_key, incoming, existing,"
         f" incoming_stamp, existing_stamp, winner, rule, place)"
         f" SELECT {literal(f'{layout.target}_to_{layout.source}')}, {literal(layout.link.name)}, 'update_origin_differs', f.name, {key}::text,"
@@ -74,5 +88,5 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
         f" WHERE {here} AND l.healing <> {none} RETURNING h.seq, pg_current_wal_insert_lsn() AS lsn)"
         f" INSERT INTO {ledger} ({', '.join(quote(k) for k in keys)}, fields, stamp, lsn, source_lsn)"
         f" SELECT {listed}, m.fields & l.healing, m.stamp, healed.lsn, m.lsn FROM healed JOIN l USING (seq)"
-        f" JOIN {healing} h USING (seq) {touched} WHERE m.fields & l.healing <> {none}"
+        f" JOIN {healing} h USING (seq) {TOUCHED} WHERE m.fields & l.healing <> {none}"
     )

@@ -11,6 +11,7 @@ from replicator.mapping.expressions import to_sql
 from replicator.mapping.records import columns_by_table, record
 from replicator.model.link import Expression, Field, Link, Missing, Side
 from replicator.model.table import Column, Table
+from replicator.model.topology import Place
 from replicator.program import names
 from replicator.program.joined import relation
 from replicator.program.projection import BEFORE, Enrichment, Projected, Tables, enrichments, project, staged
@@ -38,6 +39,7 @@ class Layout:
     tables: Tables
     source: str
     target: str
+    passed: frozenset[Place] = frozenset()  # what is written there is passed on to further nodes
 
     @property
     def source_side(self) -> Side:

@@ -26,6 +26,7 @@ from replicator.program.joined import joined_ddl
 from replicator.program.layout import Layout, is_plain
 from replicator.program.mirror import mirror_of
 from replicator.program.names import fitted
+from replicator.program.passing import alone, announce, is_passed
 from replicator.program.program import Program, Steps
 from replicator.program.returned import before, returned
 from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, with_parameters
@@ -89,6 +90,8 @@ def compile_paired(layout: Layout) -> Program:
             rekey=_rekey(layout, work),
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
             bury=_bury(layout, work),
+            announce=announce(layout, work),
+            alone=alone(layout, work) if _match_names(layout) else None,
             remember=_remember(layout, work) if remembered else None,
             returned=returned(layout, work),
             clear=(f"TRUNCATE {stage}, {work}",),
@@ -360,10 +363,13 @@ def _resolve_self(layout: Layout, work: str) -> str | None:
 
 
 def _update(layout: Layout, work: str) -> str:
+    passed = is_passed(layout, layout.target)
     sets, changes = [], []
     for i in layout.written:
         name = quote(layout.target_column(i).name)
         value, change = f"w.v_{i}", layout.differing("t", i, f"w.v_{i}")
+        if passed and i in layout.tracked:
+            change = "true"  # also where it changes nothing: the further nodes must hear of the stamp
         if i in layout.counted:
             value, change = f"COALESCE(t.{name}, 0) + w.d_{i}", f"w.d_{i} <> 0"
         sets.append(f"{name} = CASE WHEN get_bit(w.fields, {i}) = 1 THEN {value} ELSE t.{name} END")

@@ -56,6 +56,8 @@ class Steps:
     rekey       the source's key has changed
     bury        pairs of deleted records become tombstones; returns them as text for the other node
     clear, sweep   empty the session's tables: for good, or cheaply after a few rows
+    announce    says in the target's log with which stamps the rows that follow are written, for the flows that pass them on
+    alone       nobody else may adopt or create records of the target's table until the commit (where others write it too)
     remember    the ledger of what was written here, with the position; see CONVERGENCE.md
     returned    rows whose values must flow back; program/returned.py says in which columns
     """
@@ -92,6 +94,8 @@ class Steps:
     waits_no_more: str | None = None
     rekey: str | None = None
     bury: str | None = None
+    announce: str | None = None
+    alone: str | None = None
     remember: str | None = None
     returned: str | None = None
 
@@ -108,13 +112,15 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True)
 class Heal:
-    """How edits that were read late are put right on their own node. `columns`: positions in the feed that are staged."""
+    """How edits that were read late are put right on their own node. `columns`: positions in the feed that are staged.
+    `announce` comes before `merge`: see Steps."""
 
     setup: str
     load: str
     columns: tuple[int, ...]
     merge: str
     clear: str
+    announce: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

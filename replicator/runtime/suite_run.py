@@ -142,7 +142,7 @@ class SuiteRun:
         self._drop()
         pairs = [(pair, links_between(self._config, pair)) for pair in node_pairs(self._config)]
         slots = [slot_name(flow_name(*flow)) for pair, links in pairs for flow in flows_of(links, pair)]
-        self._bench.scratch.clear(slots, [origin_name(node) for node in self.suite.nodes])
+        self._bench.scratch.clear(slots, [origin_name(*way) for (a, b), _ in pairs for way in ((a, b), (b, a))])
         for node in self.suite.nodes:
             name = self._bench.new_name(node)
             self._databases.append(name)

@@ -5,13 +5,14 @@ The only module that knows both the pipeline and the engines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
 
 from replicator.capture.assemble import Assembler
 from replicator.capture.clock import Clock
+from replicator.capture.passed import RelayAssembler
 from replicator.capture.satellites import Satellite
 from replicator.engines.postgres.catalog import describe, read_tables
 from replicator.engines.postgres.connect import connect
@@ -25,6 +26,7 @@ from replicator.model.config import Config
 from replicator.model.link import Link, Side
 from replicator.model.position import text as position_text
 from replicator.model.table import Column, Table, TableName
+from replicator.model.topology import beyond, passed_on, passed_places
 from replicator.pipeline import Exchange, Flow
 from replicator.program import names
 from replicator.program.compile import compile_flow
@@ -152,12 +154,13 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
         writers = {}
         for node, peer in (pair, (pair[1], pair[0])):
             dsn = dsn_of(config, node, environ)
-            writers[node] = PostgresWriter(node, dsn, origin_name(peer), settings.lock_timeout_ms, f"writes {peer} to {node}")
+            origin = origin_name(peer, node)
+            writers[node] = PostgresWriter(node, dsn, origin, settings.lock_timeout_ms, f"writes {peer} to {node}")
             sessions.append(writers[node])
         tables = complete(read_catalog(links, {node: writer.connection for node, writer in writers.items()}))
         flows = []
         for source, target in flows_of(links, pair):
-            programs = compile_flow(links, tables, source, target)
+            programs = compile_flow(links, tables, source, target, passed_places(config.links, frozenset(pair)))
             flow = _flow(config, programs, writers, source, target, environ, sessions)
             flows.append(flow)
         return Opened(Exchange(flows), sessions)
@@ -179,7 +182,7 @@ def _flow(
     flow, slot = flow_name(source, target), slot_name(flow_name(source, target))
     numbers = config.node(source).number, config.node(target).number
     tombstones = [state_table(names.tombstone(p.link)) for p in programs if p.paired]
-    state = PostgresFlowState(writers[target], flow, tombstones)
+    state = PostgresFlowState(writers[target], flow, _plain_session(config, target, source, environ, sessions), tombstones)
     saved = state.checkpoint()
     problem = verify_source(writers[source].connection, source, slot, saved.source_system, saved.timeline, saved.lsn)
     if problem is not None:
@@ -195,12 +198,36 @@ def _flow(
             feeds.setdefault(table, []).append(program.feed)
         for beside in program.derive.beside if program.derive else ():
             satellites.setdefault(beside.satellite.table, []).append(beside.satellite)
-    assembler = Assembler(feeds, clock, frozenset({origin_name(target)}), saved.lsn, satellites)
+    ignored = frozenset({origin_name(target, source)})
+    passed = frozenset(origin_name(peer, source) for peer in passed_on(config.links, source, target))
+    assembler = (
+        RelayAssembler(feeds, clock, ignored, saved.lsn, satellites, passed)
+        if passed
+        else Assembler(feeds, clock, ignored, saved.lsn, satellites)
+    )
     dsn = dsn_of(config, source, environ)
-    stream = PostgresStream(source, dsn, slot, slot, saved.lsn, assembler)
+    stream = PostgresStream(source, dsn, slot, slot, saved.lsn, assembler, relay=bool(passed))
     sessions.append(stream)
     writer, reader = writers[target], writers[source]
-    return Flow(flow, numbers, programs, stream, writer, reader, state, clock, config.settings.batch_rows)
+    number = {node.name: node.number for node in config.nodes}
+    origins = {p.link.name: frozenset(number[n] for n in beyond(config.links, p.link, source)) for p in programs}
+    return Flow(flow, numbers, programs, stream, writer, reader, state, clock, config.settings.batch_rows, origins)
+
+
+def _plain_session(
+    config: Config, node: str, peer: str, environ: Mapping[str, str], sessions: list[PostgresWriter | PostgresStream]
+) -> Callable[[], PostgresWriter]:
+    """Opened when it is first needed: most exchanges never do."""
+    opened: list[PostgresWriter] = []
+
+    def session() -> PostgresWriter:
+        if not opened:
+            dsn = dsn_of(config, node, environ)
+            opened.append(PostgresWriter(node, dsn, None, config.settings.lock_timeout_ms, f"tells {node} of {peer}'s clock"))
+            sessions.append(opened[0])
+        return opened[0]
+
+    return session
 
 
 def plain_connections(config: Config, environ: Mapping[str, str], purpose: str) -> dict[str, psycopg.Connection]:

@@ -86,8 +86,8 @@ class Pair:
         if not self.erp_clock:
             return
         to_erp, from_erp = exchange.flows
-        stamped, advanced = from_erp.clock.stamp, to_erp._state.advance
-        from_erp.clock.stamp = lambda time, lsn: stamped(time + self.erp_clock, lsn)  # type: ignore[method-assign]
+        reading, advanced = from_erp.clock.reading, to_erp._state.advance
+        from_erp.clock.reading = lambda time: reading(time + self.erp_clock)  # type: ignore[method-assign]
 
         def advance(*args: Any) -> tuple[int, int]:
             position, clock = advanced(*args)

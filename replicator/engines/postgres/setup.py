@@ -48,9 +48,9 @@ def slot_name(flow: str) -> str:
     return f"replicator_{flow}"[:63]
 
 
-def origin_name(node: str) -> str:
-    """The replication origin of what came from `node`."""
-    return f"replicator_{node}"
+def origin_name(peer: str, node: str) -> str:
+    """The replication origin, on `node`, of what came from `peer`. Origins are the server's, which may hold several nodes."""
+    return f"replicator_{flow_name(peer, node)}"
 
 
 def _sql(name: str) -> str:
@@ -88,7 +88,7 @@ def plan_state(connection: psycopg.Connection, node: Node, peers: Sequence[str],
         row = connection.execute("SELECT to_regclass(%s) IS NULL", (relation,)).fetchone()
         if row is None or row[0]:
             actions.append(Action(node.name, f"{'index' if 'INDEX' in ddl.split('(')[0] else 'table'} {name}", ddl))
-    wanted = [origin_name(peer) for peer in peers]
+    wanted = [origin_name(peer, node.name) for peer in peers]
     known = {row[0] for row in connection.execute(_sql("origins"), (wanted,))}
     actions += [
         Action(node.name, f"replication origin {name}", f"SELECT pg_replication_origin_create({literal(name)})")
@@ -187,7 +187,7 @@ def plan_teardown(connection: psycopg.Connection, node: str, slots: Sequence[str
         undo = connection.execute("SELECT sql FROM replicator.undo ORDER BY id DESC").fetchall()
         actions += [Action(node, sql.lower(), sql) for (sql,) in undo]
         actions.append(Action(node, "schema replicator with all state", "DROP SCHEMA replicator CASCADE"))
-    wanted = [origin_name(peer) for peer in peers]
+    wanted = [origin_name(peer, node) for peer in peers]
     for (name,) in connection.execute(_sql("origins"), (wanted,)).fetchall():
         actions.append(Action(node, f"replication origin {name}", f"SELECT pg_replication_origin_drop({literal(name)})"))
     return actions

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from replicator.capture.clock import STEP_PREFIX
 from replicator.engines.postgres.sql import statement
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError
@@ -18,11 +19,15 @@ def _sql(name: str) -> str:
 
 
 class PostgresFlowState:
-    """`tombstones`: this flow's links' tombstone tables, for retention."""
+    """`tombstones`: this flow's links' tombstone tables, for retention. `plain`: gives a session on the same node that is in
+    no transaction and has no replication origin."""
 
-    def __init__(self, writer: PostgresWriter, flow: str, tombstones: Sequence[str] = ()) -> None:
+    def __init__(
+        self, writer: PostgresWriter, flow: str, plain: Callable[[], PostgresWriter], tombstones: Sequence[str] = ()
+    ) -> None:
         self._writer = writer
         self._flow = flow
+        self._plain = plain
         self._tombstones = tombstones
 
     def checkpoint(self) -> Checkpoint:
@@ -113,15 +118,11 @@ class PostgresFlowState:
     def unwanted(self, number: int) -> None:
         self._writer.execute(_sql("unwanted"), (number,))
 
-    def step_clock(self, lsn: int, stamp: int) -> None:
-        self._writer.execute(_sql("step_clock"), (self._flow, position.text(lsn), stamp))
+    def step_clock(self, greatest: int) -> None:
+        # The writer's session has an origin, and servers keep its messages from those who asked for users' changes only.
+        self._plain().query(_sql("step_clock"), (STEP_PREFIX, str(greatest)))
 
-    def clock_steps(self, after: int) -> list[tuple[int, int]]:
-        rows = self._writer.query(_sql("clock_steps"), (self._flow, position.text(after)))
-        return [(position.number(at), stamp) for at, stamp in rows]
-
-    def tidy(self, keep_days: int, steps_before: int) -> None:
-        self._writer.execute(_sql("tidy_steps"), (self._flow, position.text(steps_before)))
+    def tidy(self, keep_days: int) -> None:
         self._writer.execute(_sql("tidy_conflicts"), (keep_days,))
         for table in self._tombstones:
             self._writer.execute(f"DELETE FROM {table} WHERE at < now() - make_interval(days => %s)", (keep_days,))

@@ -18,6 +18,7 @@ from psycopg import pq
 from replicator.capture.assemble import Assembler
 from replicator.capture.batch import Batch
 from replicator.capture.decode import Decoder
+from replicator.capture.messages import Commit, LogicalMessage
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
 from replicator.errors import NodeUnavailable, ProtocolError
@@ -39,7 +40,10 @@ BATCH_BYTES = 16_000_000
 class PostgresStream:
     """One slot, being read. Not thread safe."""
 
-    def __init__(self, node: str, dsn: str, slot: str, publication: str, start: int, assembler: Assembler) -> None:
+    def __init__(
+        self, node: str, dsn: str, slot: str, publication: str, start: int, assembler: Assembler, relay: bool = False
+    ) -> None:
+        """`relay`: what came to the node from elsewhere is wanted too; the assembler knows from where."""
         self._node = node
         self._assembler = assembler
         self._decoder = Decoder()
@@ -51,7 +55,7 @@ class PostgresStream:
         self._wal_end = start
         self._connection = connect(node, dsn, f"reads {slot}", replication=True)
         options = ["proto_version '1'", f"publication_names '\"{publication}\"'", "messages 'true'"]
-        if self._connection.info.server_version >= 160000:
+        if self._connection.info.server_version >= 160000 and not relay:
             options.append("origin 'none'")
         command = f'START_REPLICATION SLOT "{slot}" LOGICAL {position.text(start)} ({", ".join(options)})'
         with translated(node):
@@ -151,9 +155,11 @@ class PostgresStream:
         if kind == b"w":
             message = self._decoder.decode(payload[25:])
             self._assembler.receive(message, len(payload))
-            if type(message).__name__ == "Commit":
+            if type(message) is Commit:
                 sent = DATA.unpack_from(payload)[2]
-                self._behind = sent - message.commit_time > BEHIND_MICROSECONDS  # type: ignore[union-attr]
+                self._behind = sent - self._assembler.commit_time > BEHIND_MICROSECONDS
+            elif type(message) is LogicalMessage and not message.transactional:
+                self._wal_end = max(self._wal_end, message.lsn)  # what it says belongs to this position
         elif kind == b"k":
             end, _, wanted = KEEPALIVE.unpack(payload)
             self._wal_end = max(self._wal_end, end)
