@@ -18,7 +18,7 @@ import typer
 
 from replicator.errors import ReplicatorError
 
-from . import check, conflicts, demo, explain, init, lint, run, status, teardown, test
+from . import check, conflicts, demo, explain, init, lint, run, schema, status, teardown, test
 from .output import Output
 from .session import Common, ConfigOption, JsonOption
 
@@ -39,6 +39,7 @@ app.command("status")(status.status)
 app.add_typer(conflicts.app, name="conflicts")
 app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
+app.command("schema")(schema.schema)
 
 
 @app.callback(invoke_without_command=True)

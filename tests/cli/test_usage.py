@@ -35,7 +35,7 @@ def test_help_has_an_example_and_json(offline: Site, command: str) -> None:
     assert "--json" in result.out
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"demo", "conflicts"}))
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"demo", "conflicts", "schema"}))
 def test_missing_file(offline: Site, command: str) -> None:
     (offline.folder / "replicator.yaml").unlink()
     result = offline(*command.split(), *NEEDED.get(command, ()))
@@ -94,6 +94,18 @@ def test_no_command_shows_help(offline: Site, group: list[str]) -> None:
 
 def test_version(offline: Site) -> None:
     assert offline("--version").out.startswith("replicator ")
+
+
+def test_schema_is_what_an_editor_is_given(offline: Site) -> None:
+    shown = json.loads(offline("schema", "link").out)
+    assert list(shown["patternProperties"]) == ["^(crm|erp)$"]
+    assert offline("schema", "--json").document == shown
+    assert "batch_rows" in offline("schema", "config").out
+    assert "sync" in offline("schema", "test").out
+    (offline.folder / "replicator.yaml").unlink()
+    assert list(json.loads(offline("schema").out)["patternProperties"]) != ["^(crm|erp)$"]
+    assert offline("schema", "--config", "nowhere.yaml").code == 2
+    assert offline("schema", "nothing").code == 2
 
 
 def test_unset_variables_are_findings(offline: Site) -> None:

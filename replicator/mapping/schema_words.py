@@ -1,0 +1,115 @@
+"""What every key of the three kinds of files means, in one sentence: an editor shows it beside the key.
+
+A test holds these tables against those of the loaders, so that none knows a key that the other does not.
+"""
+
+from __future__ import annotations
+
+LINK = {
+    "link": "The link's name: lower-case letters, digits and _; it never changes, for the pairs of keys are kept under it.",
+    "flow": "The direction: `crm -> erp` for one way; without it, changes go both ways.",
+    "match": "Columns on each node by which a record that both sides have already is recognised instead of made twice.",
+    "create": "Per node, the condition over the other node's record under which a record is made there, or `never`.",
+    "delete": "Per node, what a delete on the other side does there: `delete` (the default), `ignore`, or `set column = ...`.",
+    "restore": "Per node, what takes back `delete: set ...` when the record takes part again: `set active = true`.",
+    "update_deleted": "What wins when an edit meets a delete: `delete` (the default), or `update`, which makes the record again.",
+    "rule": "The rule of fields that name none: `latest` (the default), a node, which then owns them, or `queue`.",
+    "groups": "Fields that win or lose together, such as the parts of an address: `{address: [street, zip, city]}`.",
+    "fields": "What corresponds to what, one entry a field.",
+}
+SIDE = {
+    "table": "The table whose rows are the records: `schema.name`.",
+    "query": "A SELECT whose rows are the records, instead of a table; it is only read, so the link goes one way.",
+    "key": "The column, or list of columns, that tells one record from another.",
+    "where": "Which records take part, an SQL condition over `node.column`; one that leaves counts as deleted.",
+    "derived": "More columns of the record, each the result of a SELECT over any tables: they are read, never written.",
+    "slice": "The record is some columns of a row that another link makes; it is there while `where` holds.",
+    "extends": "Tables whose row with the same key belongs to the record: the more general kinds, the nearest first.",
+}
+EXTENDS = {
+    "table": "The table of the more general kind: `schema.name`.",
+    "key": "Its column, or columns, that hold the same key as the record's.",
+}
+FIELD = {
+    "name": "What the field is called in messages and groups; without it, the column named first.",
+    "to": "The only node on which the field is written.",
+    "rule": "What becomes of two edits: `latest`, the node that owns the field, `delta`, `queue` or `{merge: ...}`.",
+    "values": "Pairs of values, from the node named first to the other: `{active: A, dormant: D}`.",
+    "lookup": "Translates a natural key into the key of a row of a reference table.",
+    "link": "Both columns hold the key of a record of this link; it is translated, and waited for.",
+    "missing": "What becomes of a reference to what is not there yet: `wait`, `null`, or `later`, filled in when it comes.",
+    "convert": "Per node written, an SQL expression over the other node's record.",
+    "from": "The column's value, an SQL expression over the other node's record.",
+    "value": "The column's value, the same for every record.",
+    "initial": "The value when a record is made, and only then: an SQL expression over the other node's record.",
+}
+VALUES = {
+    "map": "The pairs of values, from the node named first to the other.",
+    "default": "What is written on the other node for a value that is not listed; without it the record is parked.",
+    "back_default": "What is written on the node named first for a value that is not listed; without it the record is parked.",
+}
+LOOKUP = {
+    "table": "The reference table: `schema.name`.",
+    "by": "Its column with the natural key, which the other node's column holds.",
+    "match": "For a field with one column: columns of the table with what they must be, SQL over the other node's record.",
+    "key": "Its column that the field holds; `id` if not said.",
+    "on": "The node that has the table; the node named second, if not said.",
+    "missing": "What becomes of a record whose value is not in the table: it is parked (`wait`), or the field is NULL (`null`).",
+    "fold": "Whether texts are compared without case and blanks around them.",
+    "default": "The key to take when nothing is found.",
+}
+RULES = {
+    "latest": "The edit that was made later.",
+    "delta": "A counter: what each side adds is added on the other.",
+    "queue": "Each side keeps its own value until a person decides.",
+    "merge": "An SQL expression over the field's column on both nodes that makes one value of the two.",
+}
+CONFIG = {
+    "nodes": "The databases that take part: at least two.",
+    "mappings": "The folder of link files, relative to this file.",
+    "settings": "Limits, each with a default.",
+}
+NODE = {
+    "engine": "What kind of database it is.",
+    "dsn": "The environment variable that holds its DSN: `${CRM_DSN}`.",
+}
+SETTINGS = {
+    "batch_rows": "Changes that are staged at once.",
+    "lock_timeout_ms": "How long an apply waits for a row that a user holds, before it steps aside.",
+    "clock_limit_ms": "The distance of two servers' clocks that becomes a finding.",
+    "retention_days": "How long settled conflicts and tombstones are kept.",
+    "history_days": "How long it is remembered where each value came from.",
+}
+TEST = {
+    "test": "The link under test, or a list of them; those that they refer to take part as well.",
+    "schema": "Per node, the SQL file, or files, that make its tables, relative to this file.",
+    "given": "Rows that are there before the replicator is prepared, in every case.",
+    "before": "Steps that every case begins with.",
+    "cases": "The cases; each runs on its own, from the same beginning.",
+}
+CASE = {
+    "case": "What the case is called.",
+    "given": "Rows that are there before the replicator is prepared, in this case.",
+    "do": "The steps: a node with SQL or with rows to insert, each one transaction, or `sync`.",
+    "expect": "What is there in the end: rows per node and table, `conflicts`, `parked`.",
+}
+EXPECT = {
+    "conflicts": "The conflicts that were logged, all of them.",
+    "parked": "The changes that are parked, all of them.",
+}
+CONFLICT = {
+    "link": "The link of the record.",
+    "field": "The field's name; null for a conflict over the whole record.",
+    "kind": "What met: `update_origin_differs`, `delete_origin_differs`, `update_deleted`.",
+    "winner": "The node whose value stands.",
+    "rule": "The rule that decided.",
+    "status": "Whether it waits for a person.",
+}
+PARKED = {
+    "link": "The link of the record.",
+    "on": "The node where it could not be written.",
+    "reason": "Why: `refused`, `waits`, `later`.",
+    "sqlstate": "What the server said, as five characters.",
+    "key": "The record's key on the node it comes from.",
+    "says": "A part of the message.",
+}
