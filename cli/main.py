@@ -18,7 +18,7 @@ import typer
 
 from replicator.errors import ReplicatorError
 
-from . import check, conflicts, demo, explain, init, lint, run, schema, status, teardown, test
+from . import check, conflicts, demo, explain, init, lint, plan, run, schema, status, teardown, test
 from .output import Output
 from .session import Common, ConfigOption, JsonOption
 
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("teardown")(teardown.teardown)
+app.command("plan")(plan.plan)
 app.command("lint")(lint.lint)
 app.command("check")(check.check)
 app.command("run")(run.run)

@@ -24,6 +24,7 @@ from replicator.pipeline import Totals
 from replicator.runtime.daemon import Daemon
 from replicator.runtime.drain import Drain, Idle, all_flows
 from replicator.runtime.lint import check_links, close_all, connect_all, errors_of
+from replicator.runtime.setup import check_applied
 from replicator.runtime.status import Status, read_status, require_initialised
 from replicator.runtime.wiring import plain_connections, read_catalog
 
@@ -138,7 +139,10 @@ def _refuse_errors(session: Session, config: Config, patient: bool) -> None:
         if unreachable and not patient:
             first = unreachable[0]
             raise NodeUnavailable(f"{first.where}: {first.message}", first.hint)
-        errors = errors_of(check_links(config, connections, read_catalog(config.links, connections)))
+        catalog = read_catalog(config.links, connections)
+        if not unreachable:
+            check_applied(config, connections, catalog)
+        errors = errors_of(check_links(config, connections, catalog))
     finally:
         close_all(connections)
     if errors:

@@ -12,10 +12,15 @@ SELECT to_regclass('replicator.checkpoint') IS NOT NULL;
 SELECT name, number FROM replicator.node;
 
 -- name: publication_tables
-SELECT schemaname::text, tablename::text FROM pg_catalog.pg_publication_tables WHERE pubname = %s ORDER BY 1, 2;
+-- Each with whether only some of its rows or columns are published.
+SELECT n.nspname::text, c.relname::text, r.prattrs IS NOT NULL OR r.prqual IS NOT NULL
+FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
+JOIN pg_catalog.pg_class c ON c.oid = r.prrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE p.pubname = %s ORDER BY 1, 2;
 
--- name: publication_exists
-SELECT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = %s);
+-- name: publication
+-- Whether it publishes every kind of change, and partitions as their table. No row if there is none.
+SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot FROM pg_catalog.pg_publication WHERE pubname = %s;
 
 -- name: slot
 SELECT slot_name::text, plugin::text, database::text, active, confirmed_flush_lsn::text, wal_status, restart_lsn::text

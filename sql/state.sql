@@ -10,6 +10,18 @@ CREATE TABLE IF NOT EXISTS replicator.node (
     made   timestamptz NOT NULL DEFAULT now()
 );
 
+-- The links as they were last applied, by `init` or `plan --apply`: what the state on this node was made for.
+--   fields    their names, in the order of the bits of every mask in ledgers, `parked` and `outbox`
+--   shape     what state tables, slots, publications and replica identities depend on
+--   document  the whole link, to tell what has changed in its file
+CREATE TABLE IF NOT EXISTS replicator.link (
+    name     text PRIMARY KEY,
+    fields   text[] NOT NULL,
+    shape    jsonb NOT NULL,
+    document jsonb NOT NULL,
+    applied  timestamptz NOT NULL DEFAULT now()
+);
+
 -- How far each flow that writes here has come. Committed together with what it wrote.
 --   lsn       end of the last source transaction that is applied
 --   stamp     what the source's clock said there, so that stamps never go back after a restart

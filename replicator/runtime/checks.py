@@ -1,7 +1,8 @@
 """What `check` and `init` find out about servers: findings, each saying what to type.
 
 Promises: nothing is changed on any server; a node that cannot be reached is one finding and the others are
-still looked at. Codes here: K024 what is weaker without whole before images, K03x clocks, K04x the state of `init`,
+still looked at. Codes here: K024 what is weaker without whole before images, K03x clocks, K04x the state of `init`
+(K045: the links are not those that were applied),
 K063 how much `lint` has to say (other K00x to K02x, settings and privileges, are in engines/postgres/check.py).
 """
 
@@ -23,6 +24,7 @@ from replicator.model.finding import Finding
 from replicator.model.link import Link
 from replicator.model.table import TableName
 from replicator.program.sql import table as quoted
+from replicator.runtime.accept import NotApplied
 from replicator.runtime.clocks import Reading, distances, read_clocks
 from replicator.runtime.lint import Connections, as_finding, check_links, close_all, connect_all, errors_of
 from replicator.runtime.setup import init
@@ -203,6 +205,8 @@ def _check_init(config: Config, environ: Mapping[str, str], connections: Connect
         lost = [f for pair in node_pairs(config) for f in _sources_lost(config, pair, connections, prepared)]
         missing: dict[str, list[Action]] = {}
         init(config, environ, True, lambda action: missing.setdefault(action.node, []).append(action))
+    except NotApplied as error:
+        return [*lost, as_finding("links", "K045", error)]
     except ReplicatorError as error:
         return [as_finding("init", "K043", error)]
     findings = list(lost)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 import psycopg
 
+from replicator.engines.postgres.applied import remember, remembered
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import (
     Action,
@@ -20,32 +21,41 @@ from replicator.engines.postgres.setup import (
     slot_name,
     write_checkpoint,
 )
+from replicator.mapping.structure import check_structure
 from replicator.model.config import Config
+from replicator.program.applied import Applied
 from replicator.program.state import link_tables
+from replicator.runtime.accept import expected, require_applied
+from replicator.runtime.lint import errors_of
+from replicator.runtime.needs import source_work
 from replicator.runtime.wiring import (
+    Catalog,
+    NodePair,
     complete,
     flows_of,
     links_between,
     node_pairs,
     plain_connections,
     read_catalog,
-    source_work,
 )
 
 Report = Callable[[Action], None]
 
 
 def init(config: Config, environ: Mapping[str, str], dry_run: bool, report: Report) -> int:
-    """Prepares every node; gives the number of actions. Running it again finds nothing to do."""
+    """Prepares every node; gives the number of actions. Running it again finds nothing to do; NotApplied when the links are
+    others than those that the databases were prepared for: runtime/plan.py knows what to do then."""
     connections = plain_connections(config, environ, "init")
     done = 0
+    wanted: dict[str, dict[str, Applied]] = {node: {} for node in connections}
     try:
         for pair in node_pairs(config):
             links = links_between(config, pair)
             tables = complete(read_catalog(links, connections))
+            _require(connections, pair, expected(links, tables), wanted, config)
             by_name = {link.name: link for link in links}
             for node, peer in (pair, (pair[1], pair[0])):
-                ddl = [sql for link in links for sql in link_tables(link, by_name, tables, node)]
+                ddl = [(link.name, sql) for link in links for sql in link_tables(link, by_name, tables, node)]
                 with translated(node):
                     actions = plan_state(connections[node], config.node(node), [peer], ddl)
                 done += _execute(connections[node], actions, dry_run, report)
@@ -57,9 +67,39 @@ def init(config: Config, environ: Mapping[str, str], dry_run: bool, report: Repo
                 if not dry_run:
                     with translated(target):
                         write_checkpoint(connections[source], connections[target], work.flow, work.slot)
+        for node, known in wanted.items() if not dry_run else ():
+            if known:
+                with translated(node):
+                    remember(connections[node], known.values())
     finally:
         _close(connections)
     return done
+
+
+def _require(
+    connections: Mapping[str, psycopg.Connection],
+    pair: NodePair,
+    links: Mapping[str, Applied],
+    wanted: Mapping[str, dict[str, Applied]],
+    config: Config,
+) -> None:
+    """Takes the links of a pair of nodes into `wanted`, by node, if what was applied does not contradict."""
+    known = {}
+    for node in pair:
+        wanted[node].update(links)
+        with translated(node):
+            known[node] = remembered(connections[node])
+    require_applied(known, links, [link.name for link in config.links if link.name not in links])
+
+
+def check_applied(config: Config, connections: Mapping[str, psycopg.Connection], catalog: Catalog) -> None:
+    """Raises NotApplied if flows would refuse to start. Silent where `lint` has errors to tell."""
+    if errors_of(check_structure(config.links, catalog)):
+        return
+    for pair in node_pairs(config):
+        links = links_between(config, pair)
+        tables = complete({key: found for key, found in catalog.items() if key[0] in pair})
+        _require(connections, pair, expected(links, tables), {node: {} for node in pair}, config)
 
 
 def teardown(config: Config, environ: Mapping[str, str], dry_run: bool, report: Report) -> int:

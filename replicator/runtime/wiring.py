@@ -17,7 +17,7 @@ from replicator.capture.satellites import Satellite
 from replicator.engines.postgres.catalog import describe, read_tables
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
-from replicator.engines.postgres.setup import SourceWork, flow_name, origin_name, slot_name, verify_source
+from replicator.engines.postgres.setup import flow_name, origin_name, slot_name, verify_source
 from replicator.engines.postgres.state import PostgresFlowState
 from replicator.engines.postgres.stream import PostgresStream
 from replicator.engines.postgres.writer import PostgresWriter
@@ -33,6 +33,7 @@ from replicator.program.compile import compile_flow
 from replicator.program.derive import derived_sql
 from replicator.program.program import Program
 from replicator.program.sql import state as state_table
+from replicator.runtime.accept import accept
 
 NodePair = tuple[str, str]
 Catalog = dict[tuple[str, TableName], Table | None]
@@ -107,32 +108,6 @@ def complete(catalog: Catalog) -> dict[tuple[str, TableName], Table]:
     return {key: found for key, found in catalog.items() if found is not None}
 
 
-def source_work(links: Sequence[Link], tables: Mapping[tuple[str, TableName], Table], source: str, target: str) -> SourceWork:
-    flow = flow_name(source, target)
-    feeding = [link for link in links if (source, target) in link.flows]
-    read = sorted({table for link in feeding for table in link.side(source).tables})
-    whole = [link.side(source) for link in feeding if needs_full_identity(link, tables, source, target)]
-    full = {name for side in whole for name in (side.table, *(part.table for part in side.extends))}
-    # Which records a row concerned before it changed is seen from its old values.
-    full |= {table for link in feeding for query in link.side(source).queries for table in query.tables}
-    return SourceWork(flow, slot_name(flow), slot_name(flow), tuple(read), tuple(tables[source, t] for t in sorted(full)))
-
-
-def needs_full_identity(link: Link, tables: Mapping[tuple[str, TableName], Table], source: str, target: str) -> bool:
-    """Whether the wire must carry whole before images: to tell what a user really changed (two ways), for a key that is not
-    the primary key, and for conditions and expressions over values that TOAST would keep off the wire."""
-    side, found = link.side(source), tables[source, link.side(source).table]
-    if side.query is not None:
-        return False
-    if link.two_way or side.extends or set(side.key) != set(found.primary_key):
-        return True
-    conditions = [e for e in (side.where, link.create.get(target)) if e is not None]
-    if conditions:  # a row that begins to take part is created whole
-        return any(column.toastable for column in found.columns)
-    read = {name for f in link.fields if target in f.convert for name in f.convert[target].reads}
-    return any(found.by_name[name].toastable for name in read if name in found.by_name)
-
-
 @dataclass
 class Opened:
     """An exchange with the sessions that carry it; `close` ends them all."""
@@ -157,7 +132,9 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
             origin = origin_name(peer, node)
             writers[node] = PostgresWriter(node, dsn, origin, settings.lock_timeout_ms, f"writes {peer} to {node}")
             sessions.append(writers[node])
-        tables = complete(read_catalog(links, {node: writer.connection for node, writer in writers.items()}))
+        connections = {node: writer.connection for node, writer in writers.items()}
+        tables = complete(read_catalog(links, connections))
+        accept(connections, links, tables, [link.name for link in config.links if link not in links])
         flows = []
         for source, target in flows_of(links, pair):
             programs = compile_flow(links, tables, source, target, passed_places(config.links, frozenset(pair)))

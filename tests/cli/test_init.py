@@ -58,16 +58,18 @@ def test_init_twice(ready: Site) -> None:
     assert ready("init", "--dry-run", "--json").document["actions"] == []
 
 
-def test_a_new_link_is_added(site: Site) -> None:
+def test_another_link_is_for_plan(site: Site) -> None:
     contact = (site.folder / "links" / "contact.yaml").read_text()
     (site.folder / "links" / "contact.yaml").unlink()
     assert site("init").code == 0
     site.link("contact", contact)
-    assert 'table replicator."crosswalk_contact"' in site("check").one_line("crm: K041")
+    before = traces(site)
+    assert "link contact is new" in site("check").one_line("links: K045")
     result = site("init")
-    assert result.code == 0
-    assert result.one_line("crm: publication replicator_crm_to_erp: its tables")
-    assert site("check").code == 0
+    assert result.code == 2
+    assert "link contact is new" in result.err
+    assert "`replicator plan`" in result.err
+    assert traces(site) == before
 
 
 def test_teardown_leaves_no_trace(site: Site) -> None:

@@ -1,0 +1,108 @@
+"""Carries a plan out: one transaction on each node, then what cannot be part of one (slots), then the checkpoints.
+
+Promises: a node remembers the links as applied in the transaction that makes its state fit them; broken off anywhere, the
+next plan lists what is left; while a plan that needs it is carried out no replicator can start, nor one be running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+
+from replicator.engines.postgres.applied import remember
+from replicator.engines.postgres.connect import connect
+from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.leftovers import payloads, replace_payload
+from replicator.engines.postgres.setup import Action, flow_name, origin_name, slot_name, write_checkpoint
+from replicator.errors import ReplicatorError
+from replicator.model.config import Config
+from replicator.program.applied import new_numbers
+from replicator.program.layout import Layout
+from replicator.program.renumber import missing_columns, read_columns, renumbered
+from replicator.runtime.plan import Connections, Plan, Renumbering
+from replicator.runtime.wiring import dsn_of, links_between, node_pairs
+
+LOCK_TIMEOUT = "10s"  # for a table that a user holds
+Report = Callable[[Action], None]
+
+
+class Running(ReplicatorError):
+    """A replicator runs, and must not."""
+
+
+def apply_plan(config: Config, environ: Mapping[str, str], connections: Connections, plan: Plan, report: Report) -> None:
+    """Raises Running when a replicator must be stopped first; nothing is changed then."""
+    with _alone(config, environ, plan.stopped):
+        for node, connection in connections.items():
+            actions = [action for action in plan.actions if action.node == node and not action.alone]
+            with translated(node):
+                with connection.transaction():
+                    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                    for action in actions:
+                        if action.sql:
+                            connection.execute(action.sql.encode())
+                    for renumbering in plan.renumberings:
+                        if renumbering.node == node:
+                            _renumber(config, connections, plan, renumbering)
+                    remember(connection, plan.wanted[node].values(), only=True)
+                for action in actions:
+                    report(action)
+        for action in plan.actions:
+            if action.alone and action.sql:
+                with translated(action.node):
+                    connections[action.node].execute(action.sql.encode())
+                report(action)
+        for source, target in plan.flows:
+            flow = flow_name(source, target)
+            with translated(target):
+                write_checkpoint(connections[source], connections[target], flow, slot_name(flow))
+        for action in plan.actions:
+            if action.alone and not action.sql:
+                report(action)
+
+
+@contextmanager
+def _alone(config: Config, environ: Mapping[str, str], stopped: bool) -> Iterator[None]:
+    """Takes the replication origins: one session at a time has them, and a replicator needs them."""
+    sessions = []
+    try:
+        for pair in node_pairs(config) if stopped else ():
+            for node, peer in (pair, (pair[1], pair[0])):
+                connection = connect(node, dsn_of(config, node, environ), "plan")
+                sessions.append(connection)
+                try:
+                    connection.execute("SELECT pg_replication_origin_session_setup(%s)", (origin_name(peer, node),))
+                except psycopg.errors.ObjectInUse:
+                    hint = "stop `replicator run`, then try again; start it with the new links afterwards"
+                    raise Running(f"{node}: a replicator is running, and this change needs it stopped", hint) from None
+                except psycopg.errors.UndefinedObject:
+                    pass  # nothing has ever run there
+        yield
+    finally:
+        for connection in sessions:
+            connection.close()
+
+
+def _renumber(config: Config, connections: Connections, plan: Plan, work: Renumbering) -> None:
+    numbers = new_numbers(work.old, work.new)
+    pair = next(p for p in node_pairs(config) if work.node in p and any(li.name == work.link for li in links_between(config, p)))
+    by_name = {link.name: link for link in links_between(config, pair)}
+    link = by_name[work.link]
+    layouts = {
+        flow_name(source, target): Layout(link, by_name, plan.tables[pair], source, target) for source, target in link.flows
+    }
+    connection = connections[work.node]
+    for place, rows in payloads(connection, work.link).items():
+        for number, flow, payload in rows:
+            layout = layouts.get(flow)
+            if layout is None:
+                continue  # the flow is gone, and with it what was set aside
+            new = renumbered(payload, numbers, len(work.old), layout.counted)
+            columns = missing_columns(new, layout)
+            if columns and new["op"] != "D":
+                key = [new["values"][k] for k in layout.source_side.key]
+                found = connections[layout.source].execute(read_columns(layout, columns).encode(), key).fetchone()
+                new["values"] = new["values"] | dict(zip(columns, found or [None] * len(columns), strict=True))
+            replace_payload(connection, place, number, new)
