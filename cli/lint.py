@@ -60,8 +60,9 @@ def _with_servers(session: Session, config: Config, online: bool) -> list[Findin
         return unset
     connections, unreachable = connect_all(config, session.environ, "lint")
     try:
-        catalog = read_catalog(config.links, connections)
-        found = check_links(config, connections, catalog)
+        refused: list[Finding] = []
+        catalog = read_catalog(config.links, connections, refused)
+        found = check_links(config, connections, catalog, refused)
     finally:
         close_all(connections)
     if not online:

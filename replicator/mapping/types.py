@@ -77,6 +77,11 @@ def shape_of(column: Column) -> tuple[str, tuple[int, ...]]:
     return kind.name, kind.modifier
 
 
+def family(column: Column) -> str:
+    """`number`, `time`, `json`, `network`, or nothing in particular."""
+    return _family(_Type.of(column))
+
+
 def is_exact(column: Column) -> bool:
     """Whether sums of the column's values do not depend on the order of adding."""
     name = _Type.of(column).name

@@ -12,12 +12,12 @@ from dataclasses import dataclass, fields
 from replicator.mapping.expressions import to_sql, to_sql_both
 from replicator.mapping.samples import samples
 from replicator.model.finding import Mark
-from replicator.model.link import Link
+from replicator.model.link import Link, Lookup
 from replicator.model.table import Column
 from replicator.program.layout import Layout
 from replicator.program.program import Program
-from replicator.program.projection import Tables, expression
-from replicator.program.sql import PARAMETER, declared, quote, table, with_parameters
+from replicator.program.projection import Tables, expression, staged
+from replicator.program.sql import PARAMETER, declared, literal, quote, with_parameters
 
 PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")  # what EXPLAIN takes
 
@@ -63,7 +63,6 @@ def merge_trials(link: Link, tables: Tables) -> Iterator[MergeTrial]:
         kind, merged = declared(column), to_sql_both(rule.merge, lambda at, _: f"v.{places[at]}")
         pairs = f"FROM unnest(CAST({PARAMETER} AS text[]), CAST({PARAMETER} AS text[])) WITH ORDINALITY AS given (a, b, n)"
         typed = f"CROSS JOIN LATERAL (SELECT CAST(given.a AS {kind}) AS a, CAST(given.b AS {kind}) AS b) AS v"
-        one = f"FROM unnest(CAST({PARAMETER} AS text[])) WITH ORDINALITY AS given (a, n)"
         yield MergeTrial(
             where=rule.merge.mark,
             field=field.name,
@@ -71,20 +70,31 @@ def merge_trials(link: Link, tables: Tables) -> Iterator[MergeTrial]:
             type=column.type,
             merge=with_parameters(f"SELECT CAST(CAST(({merged}) AS {kind}) AS text) {pairs} {typed} ORDER BY n"),
             same=with_parameters(f"SELECT CAST(v.a IS NOT DISTINCT FROM v.b AS text) {pairs} {typed} ORDER BY n"),
-            usable=with_parameters(f"SELECT CAST(CAST(given.a AS {column.type}) AS text) {one} ORDER BY n"),
-            listed=_enum_values(column) if column.category == "E" else None,
+            usable=usable(column),
+            listed=listed(column),
             candidates=samples(column),
         )
 
 
-def _enum_values(column: Column) -> str:
+ONE_VALUE = f"FROM unnest(CAST({PARAMETER} AS text[])) WITH ORDINALITY AS given (a, n)"
+
+
+def usable(column: Column) -> str:
+    """Each of some texts as the column's type writes it."""
+    return with_parameters(f"SELECT CAST(CAST(given.a AS {column.type}) AS text) {ONE_VALUE} ORDER BY n")
+
+
+def listed(column: Column) -> str | None:
+    """The values of a type that lists them."""
+    if column.category != "E":
+        return None
     return f"SELECT CAST(unnest(enum_range(CAST(NULL AS {column.base_type}))) AS text) LIMIT 12"
 
 
 def expression_trials(link: Link, links: Mapping[str, Link], tables: Tables, source: str, target: str) -> Iterator[Trial]:
     """The link's expressions that are evaluated on `target`."""
     layout = Layout(link, links, tables, source, target)
-    stage, own = layout.temporary("stage"), table(layout.target_side.table)
+    stage, own = layout.temporary("stage"), layout.target_relation
     for number, field in enumerate(link.fields):
         if target in field.convert:
             convert = field.convert[target]
@@ -94,6 +104,8 @@ def expression_trials(link: Link, links: Mapping[str, Link], tables: Tables, sou
             mark = field.initial[target].mark
             value = layout.initial_value(number)
             yield Trial(mark, f"the initial value of field {field.name}", f"SELECT {value} FROM {stage} s")
+        if field.lookup and target in field.writes and field.lookup.node == target:
+            yield from _lookup_trials(field.name, field.lookup, layout, number, stage)
     if layout.source_side.where is not None:
         yield Trial(layout.source_side.where.mark, "this condition", f"SELECT FROM {stage} s WHERE {layout.inside}")
     if layout.target_side.where is not None:
@@ -105,6 +117,21 @@ def expression_trials(link: Link, links: Mapping[str, Link], tables: Tables, sou
     for column, value_set in rule.assignments if rule else ():
         value = to_sql(value_set, lambda name: "t." + quote(name))
         yield Trial(value_set.mark, f"what a delete sets {column} to", f"UPDATE {own} t SET {quote(column)} = {value}")
+    restore = link.restore.get(target)
+    for column, value_set in restore.assignments if restore else ():
+        value = to_sql(value_set, lambda name: "t." + quote(name))
+        yield Trial(value_set.mark, f"what `restore` sets {column} to", f"UPDATE {own} t SET {quote(column)} = {value}")
+
+
+def _lookup_trials(name: str, lookup: Lookup, layout: Layout, number: int, stage: str) -> Iterator[Trial]:
+    if lookup.default is not None:
+        wanted = declared(layout.target_column(number))
+        what = f"the default of the lookup of field {name}, as {wanted}"
+        yield Trial(lookup.mark, what, f"SELECT CAST({literal(lookup.default)} AS {wanted})")
+    known = layout.tables[lookup.node, lookup.table]
+    for column, wish in lookup.match.items():
+        value = f"CAST(({to_sql(wish, staged)}) AS {known.column(column).base_type})"
+        yield Trial(wish.mark, f"the lookup of field {name} by {column}", f"SELECT {value} FROM {stage} s")
 
 
 def step_trials(program: Program) -> Iterator[Trial]:

@@ -58,12 +58,13 @@ def check(config: Config, environ: Mapping[str, str]) -> CheckReport:
     """Everything that can be known before `run`."""
     connections, findings = connect_all(config, environ, "check")
     try:
-        catalog = read_catalog(config.links, connections)
+        refused: list[Finding] = []
+        catalog = read_catalog(config.links, connections, refused)
         servers = check_servers(config, connections, catalog)
-        structure = check_links(config, connections, catalog)
+        structure = check_links(config, connections, catalog, refused)
         readings = read_clocks(connections)
         findings += [*servers, *_brief(structure), *_clock_findings(config, readings)]
-        if len(connections) == len(config.nodes) and not any(f.code == "L501" for f in structure):
+        if len(connections) == len(config.nodes) and not any(f.code in ("L501", "K067") for f in structure):
             findings += _check_init(config, environ, connections)
         report = CheckReport(findings=findings)
         first = next(iter(readings.values()), Reading(0.0, 0.0)).ahead_ms
@@ -84,8 +85,8 @@ def preflight(config: Config, environ: Mapping[str, str]) -> list[Finding]:
     connections, findings = connect_all(config, environ, "init")
     try:
         if not findings:
-            catalog = read_catalog(config.links, connections)
-            findings = check_structure(config.links, catalog) + check_servers(config, connections, catalog)
+            catalog = read_catalog(config.links, connections, findings)
+            findings += check_structure(config.links, catalog) + check_servers(config, connections, catalog)
     finally:
         close_all(connections)
     return errors_of(findings)

@@ -3,9 +3,10 @@
 Promises: nothing is changed on any server; a node that cannot be reached is one finding and the others are still
 looked at. Codes here: K050 a node that is not reached, K060 an expression and K062 a compiled step that a server
 refuses, K061 what could not be tried, K064 a merge that gives another value the other way round or again, K065 one that
-depends on the order of three edits, K066 one that fails for some values.
+depends on the order of three edits, K066 one that fails for some values, K069 a `convert` whose two expressions do not
+undo each other (K067 and K068, of queries, are in lint_queries.py).
 
-The examples in K064 to K066 are made of values made up for the column's type, never of anybody's data.
+The examples in K064 to K066 and K069 are made of values made up for the column's type, never of anybody's data.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import psycopg
 
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.rehearse import MergeResult, rehearse, try_merge
+from replicator.engines.postgres.round_trip import lost_on_the_way
 from replicator.engines.postgres.setup import flow_name
 from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.mapping.laws import Law, shown
@@ -27,8 +29,10 @@ from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link
 from replicator.program.compile import compile_flow
 from replicator.program.projection import Tables
+from replicator.program.round_trips import round_trips
 from replicator.program.state import link_tables
 from replicator.program.trials import Trial, expression_trials, merge_trials, step_trials
+from replicator.runtime.lint_queries import read_as_a_whole, unread
 from replicator.runtime.wiring import Catalog, complete, dsn_of, flows_of, links_between, node_pairs
 
 Connections = Mapping[str, psycopg.Connection]
@@ -70,20 +74,26 @@ def close_all(connections: Connections) -> None:
         connection.close()
 
 
-def check_links(config: Config, connections: Connections, catalog: Catalog) -> list[Finding]:
-    """Links against the tables; where nothing is wrong there, against the servers' own understanding of the SQL."""
+def check_links(config: Config, connections: Connections, catalog: Catalog, refused: Sequence[Finding] = ()) -> list[Finding]:
+    """Links against the tables; where nothing is wrong there, against the servers' own understanding of the SQL.
+    `refused`: what servers said against queries; the other links are looked at as far as they can be."""
     findings = check_structure(config.links, catalog)
     if errors_of(findings):
-        return findings
+        return in_order([*refused, *findings])
+    left_out = unread(config.links, refused)
+    findings += [*refused, *(found for link in config.links if link.name not in left_out for found in read_as_a_whole(link))]
     for pair in node_pairs(config):
         if set(pair) <= connections.keys():
-            links = links_between(config, pair)
-            tables = complete({key: found for key, found in catalog.items() if key[0] in pair})
+            links = [link for link in links_between(config, pair) if link.name not in left_out]
+            tables = complete({key: found for key, found in catalog.items() if key[0] in pair and (found or not refused)})
             merges = _merges(links, tables, connections)
-            refused = {finding.where.path for finding in errors_of(merges) if isinstance(finding.where, Mark)}
+            spared = {finding.where.path for finding in errors_of(merges) if isinstance(finding.where, Mark)}
             findings += merges
             for source, target in flows_of(links, pair):
-                findings += _rehearsed(links, tables, source, target, connections[target], refused)
+                found = _rehearsed(links, tables, source, target, connections[target], spared)
+                findings += found
+                spared |= {finding.where.path for finding in errors_of(found) if isinstance(finding.where, Mark)}
+            findings += _round_trips([link for link in links if link.mark.path not in spared], tables, connections)
     return in_order(findings)
 
 
@@ -106,6 +116,29 @@ def _merges(links: Sequence[Link], tables: Tables, connections: Connections) -> 
         except ReplicatorError as error:
             message = f"the merge of field {trial.field} could not be tried: {error.message}"
             findings.append(Finding(trial.where, "K061", message, error.hint, "note"))
+    return findings
+
+
+def _round_trips(links: Sequence[Link], tables: Tables, connections: Connections) -> list[Finding]:
+    """Fields converted both ways. That one side has values for which the other has no word (a text for a flag) is how such
+    fields are; both sides losing some, or numbers and times that come back as others, is worth a look."""
+    findings: list[Finding] = []
+    for trip in (trip for link in links for trip in round_trips(link, tables)):
+        try:
+            lost = lost_on_the_way(connections, trip)
+        except ReplicatorError as error:
+            message = f"the two expressions of field {trip.field} could not be tried: {error.message}"
+            findings.append(Finding(trip.where, "K061", message, error.hint, "note"))
+            continue
+        if lost and (trip.measured or len(lost) == len(trip.ends)):
+            one = lost[0]
+            other = next(end.node for end in trip.ends if end.node != one.node)
+            message = (
+                f"the two expressions of field {trip.field} do not undo each other: {shown(one.value)} on {one.node} becomes"
+                f" {shown(one.there)} on {other}, and that {shown(one.back)} on {one.node}"
+            )
+            hint = "make one the other's inverse, give the columns the same room, or write the field on one node (`to`)"
+            findings.append(Finding(trip.where, "K069", message, hint, "warning"))
     return findings
 
 

@@ -14,7 +14,7 @@ from replicator.capture.assemble import Assembler
 from replicator.capture.clock import Clock
 from replicator.capture.passed import RelayAssembler
 from replicator.capture.satellites import Satellite
-from replicator.engines.postgres.catalog import describe, read_tables
+from replicator.engines.postgres.catalog import read_tables
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import flow_name, origin_name, slot_name, verify_source
@@ -23,17 +23,18 @@ from replicator.engines.postgres.stream import PostgresStream
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError, SourceLost
 from replicator.model.config import Config
+from replicator.model.finding import Finding
 from replicator.model.link import Link, Side
 from replicator.model.position import text as position_text
-from replicator.model.table import Column, Table, TableName
+from replicator.model.table import Table, TableName
 from replicator.model.topology import beyond, passed_on, passed_places
 from replicator.pipeline import Exchange, Flow
 from replicator.program import names
 from replicator.program.compile import compile_flow
-from replicator.program.derive import derived_sql
 from replicator.program.program import Program
 from replicator.program.sql import state as state_table
 from replicator.runtime.accept import accept
+from replicator.runtime.lint_queries import described
 
 NodePair = tuple[str, str]
 Catalog = dict[tuple[str, TableName], Table | None]
@@ -74,8 +75,13 @@ def tables_named(links: Sequence[Link], node: str) -> set[TableName]:
     return named
 
 
-def read_catalog(links: Sequence[Link], connections: Mapping[str, psycopg.Connection]) -> Catalog:
+def read_catalog(
+    links: Sequence[Link], connections: Mapping[str, psycopg.Connection], refused: list[Finding] | None = None
+) -> Catalog:
+    """What the databases say of what links name; None for what is not there. A query that a server refuses is a
+    ConfigurationError with its place, or, with `refused`, a finding there, and None in the catalog."""
     catalog: Catalog = {}
+    objections: list[Finding] = []
     for node, connection in connections.items():
         with translated(node):
             for name, found in read_tables(connection, tables_named(links, node)).items():
@@ -83,21 +89,26 @@ def read_catalog(links: Sequence[Link], connections: Mapping[str, psycopg.Connec
         for link in links:
             for side in link.sides:
                 if side.node == node:
-                    catalog |= _described(side, connection, catalog)
+                    catalog |= _described(side, connection, catalog, objections)
+    if objections and refused is None:
+        first, more = objections[0], f", and {len(objections) - 1} more" if len(objections) > 1 else ""
+        raise ConfigurationError(f"{first.where}: {first.message}{more}", first.hint)
+    if refused is not None:
+        refused += objections
     return catalog
 
 
-def _described(side: Side, connection: psycopg.Connection, catalog: Catalog) -> Catalog:
+def _described(side: Side, connection: psycopg.Connection, catalog: Catalog, refused: list[Finding]) -> Catalog:
     """What a side's queries give; None if a table that they read is not there, or the server refuses them."""
     if side.query is None and not side.derived:
         return {}
     name = side.table if side.query is not None else side.described
-    columns: tuple[Column, ...] = ()
     if any(catalog.get((side.node, table)) is None for table in side.tables):
         return {(side.node, name): None}
-    with translated(side.node):
-        columns = describe(connection, side.query.text if side.query is not None else derived_sql(side))
-    return {(side.node, name): Table(name, columns, side.key if side.query else (), (), "full")}
+    columns, objections = described(side, connection)
+    refused += objections
+    key = side.key if side.query else ()
+    return {(side.node, name): None if columns is None else Table(name, columns, key, (), "full")}
 
 
 def complete(catalog: Catalog) -> dict[tuple[str, TableName], Table]:

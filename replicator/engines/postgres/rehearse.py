@@ -71,27 +71,31 @@ class MergeResult:
 
 def try_merge(connection: psycopg.Connection, trial: MergeTrial) -> MergeResult:
     """Raises WriteFailed where the server cannot be asked at all (no time, no privilege)."""
-    with translated(trial.node), _read_only(connection):
-        merge = _Attempts(connection, trial.merge, 2)
+    with translated(trial.node), read_only(connection):
+        merge = Attempts(connection, trial.merge, 2)
         planned = merge.run(())
         if isinstance(planned, Answer):
             return MergeResult(trial, refused=planned)
-        candidates: Sequence[Value] = trial.candidates
-        if trial.listed is not None:
-            candidates = [text for (text,) in connection.execute(trial.listed).fetchall()]
-        usable = _Attempts(connection, trial.usable, 1).of([(text,) for text in candidates])
-        values = list(dict.fromkeys(answer.value for answer in usable if not answer.failed))
+        values = usable_values(connection, trial.listed, trial.candidates, trial.usable)
 
         def same(pairs: Sequence[tuple[Value, Value]]) -> list[bool]:
-            answers = _Attempts(connection, trial.same, 2).run(pairs)
+            answers = Attempts(connection, trial.same, 2).run(pairs)
             return [False] * len(pairs) if isinstance(answers, Answer) else [answer.value == "true" for answer in answers]
 
         breach, failure = broken([*values, None], merge.of, same)
         return MergeResult(trial, len(values), None, breach, failure)
 
 
+def usable_values(connection: psycopg.Connection, listed: str | None, candidates: Sequence[str], usable: str) -> list[Value]:
+    """Those of the candidates that are values of the type, as it writes them; all values of a type that lists them."""
+    if listed is not None:
+        candidates = [text for (text,) in connection.execute(listed).fetchall()]
+    answers = Attempts(connection, usable, 1).of([(text,) for text in candidates])
+    return list(dict.fromkeys(answer.value for answer in answers if not answer.failed))
+
+
 @contextmanager
-def _read_only(connection: psycopg.Connection) -> Iterator[None]:
+def read_only(connection: psycopg.Connection) -> Iterator[None]:
     connection.execute("BEGIN READ ONLY")
     try:
         connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
@@ -105,7 +109,7 @@ def _arrays(rows: Sequence[tuple[Value, ...]], width: int) -> list[list[Value]]:
     return [[row[i] for row in rows] for i in range(width)]
 
 
-class _Attempts:
+class Attempts:
     """A statement over arrays of values, some of which it may fail for."""
 
     def __init__(self, connection: psycopg.Connection, sql: str, arrays: int) -> None:
