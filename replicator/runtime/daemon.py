@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from replicator.errors import NodeUnavailable, ReplicatorError
+from replicator.exchange import Exchange
 from replicator.model.config import Config
-from replicator.pipeline import Exchange, Flow, Step, Totals
+from replicator.pipeline import Flow, Step, Totals
 from replicator.runtime.wiring import NodePair, node_pairs, open_exchange
 
 log = logging.getLogger("replicator")

@@ -22,13 +22,14 @@ from replicator.engines.postgres.state import PostgresFlowState
 from replicator.engines.postgres.stream import PostgresStream
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError, SourceLost
+from replicator.exchange import Exchange
 from replicator.model.config import Config
 from replicator.model.finding import Finding
 from replicator.model.link import Link, Side
 from replicator.model.position import text as position_text
 from replicator.model.table import Table, TableName
 from replicator.model.topology import beyond, passed_on, passed_places
-from replicator.pipeline import Exchange, Flow
+from replicator.pipeline import Flow
 from replicator.program import names
 from replicator.program.compile import compile_flow
 from replicator.program.program import Program

@@ -14,9 +14,9 @@ import psycopg
 from replicator.demo.servers import Server
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import NodeUnavailable, WriteFailed
+from replicator.exchange import Exchange
 from replicator.mapping.config import load_config
 from replicator.model.config import Config
-from replicator.pipeline import Exchange
 from replicator.runtime.setup import init
 from replicator.runtime.wiring import NodePair, Opened, node_pairs, open_exchange
 from tests.two_way.pair_of_nodes import Crash, Failpoint, _drop_slot, _position
