@@ -59,7 +59,7 @@ def _check_circles(by_name: dict[str, Link], found: Findings) -> None:
                 way = " -> ".join((*circle, circle[0]))
                 mark = waits[circle[0]][circle[1]].mark
                 message = f"records on {node} can wait for each other for ever: {way}"
-                found.add("L405", mark, message, "give one of these references `missing: null`")
+                found.add("L405", mark, message, "give one of these references `missing: later`")
 
 
 def _waits(link: Link, node: str, by_name: dict[str, Link]) -> Iterator[tuple[str, Reference]]:

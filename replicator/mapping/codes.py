@@ -244,7 +244,7 @@ _TABLE = (
          "A field holds one column; it cannot hold a key of several. Give the referenced link a key of one column."),
     Code("L405", "error", "links wait for each other in a circle",
          "Each of these references waits until its record exists, so records that refer to each other would wait "
-         "for ever. Give one of them `missing: null`."),
+         "for ever. Give one of them `missing: later`, so that it is filled in when the record is there, or `missing: null`."),
     Code("L406", "error", "node is not declared",
          "The link has a side on a node that `replicator.yaml` does not list under `nodes`."),
     Code("L407", "warning", "file is not read",

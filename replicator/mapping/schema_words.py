@@ -100,15 +100,15 @@ EXPECT = {
 CONFLICT = {
     "link": "The link of the record.",
     "field": "The field's name; null for a conflict over the whole record.",
-    "kind": "What met: `update_origin_differs`, `delete_origin_differs`, `update_deleted`.",
-    "winner": "The node whose value stands.",
+    "kind": "What met, such as `update_origin_differs`, `delete_origin_differs` or `update_deleted`.",
+    "winner": "The node whose value stands, or `both`.",
     "rule": "The rule that decided.",
     "status": "Whether it waits for a person.",
 }
 PARKED = {
     "link": "The link of the record.",
     "on": "The node where it could not be written.",
-    "reason": "Why: `refused`, `waits`, `later`.",
+    "reason": "Why, such as `refused`, `waits` or `later`.",
     "sqlstate": "What the server said, as five characters.",
     "key": "The record's key on the node it comes from.",
     "says": "A part of the message.",

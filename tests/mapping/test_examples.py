@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from replicator.mapping import schema_words
 from replicator.mapping.cases import load_suite
 from replicator.mapping.load import load_link
 
@@ -26,7 +27,8 @@ def links() -> list[str]:
         if block.startswith(TESTS):
             continue
         fields = [line for line in block.splitlines() if line.startswith("  - ")]
-        found += [block] if block.startswith("link:") else [OUTLINE + line + "\n" for line in fields]
+        whole = re.split(r"^(?=link:)", block, flags=re.MULTILINE)[1:]  # a block may show several files
+        found += whole or [OUTLINE + line + "\n" for line in fields]
     return found
 
 
@@ -41,6 +43,23 @@ def test_examples_are_found() -> None:
     assert len(links()) >= 14
     rules = {field.rule.kind for text in links() if (link := load_link("x", text=text)[0]) for field in link.fields}
     assert rules == {"latest", "owner", "delta", "merge", "queue"}
+
+
+def test_every_key_is_in_the_reference() -> None:
+    reference = (ROOT / "mappings" / "README.md").read_text()
+    said = set(re.findall(r"`(\w+)", reference)) | {
+        key for text in blocks("mappings/README.md") for key in re.findall(r"(\w+):", text)
+    }
+    words = (
+        schema_words.LINK,
+        schema_words.SIDE,
+        schema_words.FIELD,
+        schema_words.VALUES,
+        schema_words.LOOKUP,
+        schema_words.RULES,
+    )
+    tests = (schema_words.TEST, schema_words.CASE, schema_words.EXPECT, schema_words.CONFLICT, schema_words.PARKED)
+    assert {key for table in (*words, *tests) for key in table} - said == set()
 
 
 def test_tests_have_no_finding() -> None:
