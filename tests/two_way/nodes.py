@@ -246,3 +246,6 @@ def tree(server: Server, folder: Path, shape: Shape) -> Iterator[Nodes]:
     finally:
         for connection in users.values():
             connection.close()
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            for n in names:
+                connection.execute(f"DROP DATABASE {shape.name}_{n} WITH (FORCE)")  # type: ignore[call-overload]
