@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,12 +11,16 @@ from replicator.errors import ConfigurationError
 from replicator.runtime.checks import preflight
 from replicator.runtime.plan import LinkChange, Plan, make_plan
 from replicator.runtime.plan_apply import apply_plan
+from replicator.runtime.preview import Effect, Sample, preview
 from replicator.runtime.wiring import plain_connections
 
+from .conflict_words import shown
 from .output import Output
 from .session import ConfigOption, JsonOption, open_session
 
 STYLES = {"+": "green", "-": "red", "~": "yellow"}
+SIGNS = {"created": "+", "changed": "~", "removed": "-"}
+ORDER = ("created", "changed", "removed", "equal", "adopted", "ambiguous", "refused", "not made", "gone")
 STOP = "stop `replicator run` before, and start it again afterwards"
 
 
@@ -24,6 +29,11 @@ def plan(
     *,
     apply: Annotated[bool, typer.Option("--apply", help="Carry out what is listed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    sample: Annotated[
+        int,
+        typer.Option("--sample", metavar="N", min=0, help="Count with at most N rows of each table; 0: do not."),
+    ] = 10_000,
+    values: Annotated[bool, typer.Option("--values", help="Show the values of sample records, not only their fields.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Agree that pairs of records are forgotten.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -31,8 +41,10 @@ def plan(
     """Shows what changed link files would do.
 
     Compares the links with those that were last applied, and with both databases: publications, replica identities,
-    slots, state tables, the order of fields. Nothing is changed without --apply, which carries out exactly what is
-    listed; on a terminal it asks first. Ends with 1 if there are changes (with --apply: 0 when they are done).
+    slots, state tables, the order of fields. For new and changed links it also counts what would become of the rows
+    that are there if all of them went through. Nothing is changed without --apply, which carries out exactly what is
+    listed and copies no rows; on a terminal it asks first. Ends with 1 if there are changes, 0 when there are none
+    (with --apply: when they are done).
 
     \b
     Example:
@@ -49,9 +61,10 @@ def plan(
     connections = plain_connections(loaded, session.environ, "plan")
     try:
         found = make_plan(loaded, connections)
-        _show(output, found)
+        effects = preview(loaded, session.environ, found, sample) if sample and found.links else []
+        _show(output, found, effects, values)
         if not found or not apply:
-            output.document(_document(found, 0))
+            output.document(_document(found, effects, values, 0))
             return 1 if found else 0
         if found.pairs_lost and not forget:
             raise ConfigurationError(
@@ -61,19 +74,19 @@ def plan(
         question = f"Carry this out on {' and '.join(connections)}?"
         if not yes and not output.confirm(question):
             output.aside("nothing was changed")
-            output.document(_document(found, 0))
+            output.document(_document(found, effects, values, 0))
             return 1
         done: list[object] = []
         apply_plan(loaded, session.environ, connections, found, done.append)
         output.line(f"done: {len(done)} actions" if done else "done")
-        output.document(_document(found, len(done)))
+        output.document(_document(found, effects, values, len(done)))
         return 0
     finally:
         for connection in connections.values():
             connection.close()
 
 
-def _show(output: Output, found: Plan) -> None:
+def _show(output: Output, found: Plan, effects: Sequence[Effect], values: bool) -> None:
     if not found:
         output.line("nothing to do: the databases are as the links say")
         return
@@ -89,6 +102,10 @@ def _show(output: Output, found: Plan) -> None:
             output.line(f"  {action.sign} {action.what}: {action.why}", STYLES[action.sign])
             for line in f"{action.sql};".splitlines() if action.sql else ():
                 output.line(f"      {line}", "dim")
+    if effects:
+        output.line("if every row that is there went through now", "bold")
+    for effect in effects:
+        _show_effect(output, effect, values)
     counts = (len(found.links), "link"), (len(found.actions), "action")
     said = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
     needs = STOP if found.stopped else "a running replicator may go on meanwhile"
@@ -103,7 +120,40 @@ def _show_link(output: Output, change: LinkChange) -> None:
         output.line(f"      {note}", "dim")
 
 
-def _document(found: Plan, done: int) -> dict[str, Any]:
+def _show_effect(output: Output, effect: Effect, values: bool) -> None:
+    looked = f"the first {effect.rows:,} rows only" if effect.more else f"{effect.rows:,} row{'' if effect.rows == 1 else 's'}"
+    if effect.problem is not None:
+        output.line(f"  {effect.link}, {effect.source} to {effect.target}: not counted: {effect.problem}", "yellow")
+        return
+    said = [f"{effect.counts[kind]:,} {kind}" for kind in ORDER if effect.counts[kind]]
+    said += [f"{count:,} wait: {reason}" for reason, count in effect.waiting.items()]
+    output.line(f"  {effect.link}, {effect.source} to {effect.target}, {looked}: {', '.join(said) or 'nothing'}")
+    for one in effect.samples:
+        sides = [f"{node} {key}" for node, key in ((effect.source, one.source_key), (effect.target, one.target_key)) if key]
+        fields = ", ".join(_told(name, one, values) for name in one.fields)
+        output.line(f"      {SIGNS[one.kind]} {' = '.join(sides)}{f': {fields}' if fields else ''}", STYLES[SIGNS[one.kind]])
+
+
+def _told(name: str, one: Sample, values: bool) -> str:
+    comes, stands = one.fields[name]
+    return f"{name} {shown(stands)} -> {shown(comes)}" if values else name
+
+
+def _effect_document(effect: Effect, values: bool) -> dict[str, Any]:
+    return {
+        "link": effect.link, "source": effect.source, "target": effect.target, "rows": effect.rows, "sample": effect.more,
+        "counts": dict(effect.counts), "waiting": dict(effect.waiting), "fields": dict(effect.fields), "problem": effect.problem,
+        "samples": [
+            {
+                "kind": s.kind, "source_key": s.source_key, "target_key": s.target_key or None,
+                "fields": {n: {"new": v[0], "old": v[1]} for n, v in s.fields.items()} if values else list(s.fields),
+            }
+            for s in effect.samples
+        ],
+    }  # fmt: skip
+
+
+def _document(found: Plan, effects: Sequence[Effect], values: bool, done: int) -> dict[str, Any]:
     return {
         "changes": bool(found),
         "done": done,
@@ -117,4 +167,5 @@ def _document(found: Plan, done: int) -> dict[str, Any]:
             for c in found.links
         ],
         "actions": [{"node": a.node, "sign": a.sign, "what": a.what, "why": a.why, "sql": a.sql} for a in found.actions],
+        "effects": [_effect_document(effect, values) for effect in effects],
     }  # fmt: skip

@@ -43,3 +43,22 @@ UPDATE replicator.parked SET payload = %s WHERE id = %s;
 
 -- name: replace_outbox
 UPDATE replicator.outbox SET payload = %s WHERE id = %s;
+
+-- name: moment
+-- Where the log is, and the server's clock, in microseconds since 2000.
+SELECT pg_current_wal_insert_lsn()::text, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 946684800000000;
+
+-- name: young_columns
+-- Parameters: schemas, tables, columns side by side, and a slot. Columns that may be younger than what the slot holds.
+SELECT w.nsp, w.rel, w.att FROM unnest(%s::text[], %s::text[], %s::text[]) AS w (nsp, rel, att)
+JOIN pg_catalog.pg_namespace n ON n.nspname = w.nsp
+JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.rel
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = w.att
+JOIN pg_catalog.pg_replication_slots s ON s.slot_name = %s
+WHERE age(a.xmin) <= age(s.catalog_xmin);
+
+-- name: unread
+-- Parameters: a slot, its publication. What it holds: Begin (B) and Relation (R) messages whole, of changes the beginning.
+SELECT CASE WHEN get_byte(data, 0) IN (66, 82) THEN data ELSE substring(data FROM 1 FOR 5) END
+FROM pg_logical_slot_peek_binary_changes(%s, NULL, NULL, 'proto_version', '1', 'publication_names', %s)
+WHERE get_byte(data, 0) IN (66, 82, 73, 85, 68);

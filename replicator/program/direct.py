@@ -50,7 +50,7 @@ def compile_direct(layout: Layout) -> Program:
     )
 
 
-def _keys(layout: Layout) -> list[tuple[str, str]]:
+def key_values(layout: Layout) -> list[tuple[str, str]]:
     """(target key column, SQL of its value before the change)."""
     return [
         (column.name, f"CAST(s.{quote(fitted('o_' + key))} AS {declared(column)})")
@@ -87,7 +87,7 @@ def _aside(layout: Layout, stage: str) -> str | None:
 
 
 def _update_statement(layout: Layout, stage: str, sets: str, only: str, differs: str) -> str:
-    where = [f"t.{quote(name)} = {value}" for name, value in _keys(layout)]
+    where = [f"t.{quote(name)} = {value}" for name, value in key_values(layout)]
     where += [*act_filter(layout, "'U'"), only, f"({differs})"]
     target = table(layout.target_side.table)
     return f"UPDATE {target} t SET {sets} FROM {stage} s {joins_of(layout)} WHERE {' AND '.join(where)}"
@@ -110,7 +110,7 @@ def _insert(layout: Layout, stage: str) -> str:
     where = [*act_filter(layout, "'I', 'U'"), f"s.fields = {_everything(layout)}"]
     if layout.may_create:
         where.append(layout.may_create)
-    missing = " AND ".join(f"t.{quote(name)} = {value}" for name, value in _keys(layout))
+    missing = " AND ".join(f"t.{quote(name)} = {value}" for name, value in key_values(layout))
     # An update whose row is there was written above; one whose row is missing has the whole record with it.
     where.append(f"(s.op = 'I' OR NOT EXISTS (SELECT FROM {table(layout.target_side.table)} t WHERE {missing}))")
     if updates:
@@ -127,7 +127,7 @@ def _insert(layout: Layout, stage: str) -> str:
 
 
 def _delete(layout: Layout, stage: str) -> str:
-    keys = " AND ".join(f"t.{quote(name)} = {value}" for name, value in _keys(layout))
+    keys = " AND ".join(f"t.{quote(name)} = {value}" for name, value in key_values(layout))
     left = f" OR NOT {layout.inside}" if layout.inside else ""
     # A row that has taken the deleted one's key is another one.
     same = " AND ".join(f"n.{quote(fitted('n_' + k))} = s.{quote(fitted('o_' + k))}" for k in layout.source_side.key)

@@ -14,7 +14,8 @@ from replicator.engines.postgres.applied import remember, remembered
 from replicator.engines.postgres.errors import translated
 from replicator.errors import ConfigurationError
 from replicator.model.link import Link
-from replicator.program.applied import Applied, applied_link, blocker
+from replicator.program.applied import Applied, applied_link, blocker, same_pairs
+from replicator.program.preview import under_another_name
 from replicator.program.projection import Tables
 from replicator.runtime.needs import source_work
 
@@ -70,3 +71,16 @@ def accept(
         if changed:
             with translated(node):
                 remember(connection, changed)
+
+
+def not_as_applied(links: list[Link], tables: Tables, connections: Mapping[str, psycopg.Connection]) -> list[Link]:
+    """The links, under other names where they pair other records than when they were applied: so that statements can be
+    tried beside state tables that are not theirs any more."""
+    wanted = expected(links, tables)
+    for node, connection in connections.items():
+        with translated(node):
+            known = remembered(connection) or {}
+        for name, link in wanted.items():
+            if name in known and not same_pairs(known[name], link):
+                links = under_another_name(links, name)
+    return links

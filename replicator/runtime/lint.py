@@ -32,6 +32,7 @@ from replicator.program.projection import Tables
 from replicator.program.round_trips import round_trips
 from replicator.program.state import link_tables
 from replicator.program.trials import Trial, expression_trials, merge_trials, step_trials
+from replicator.runtime.accept import not_as_applied
 from replicator.runtime.lint_queries import read_as_a_whole, unread
 from replicator.runtime.wiring import Catalog, complete, dsn_of, flows_of, links_between, node_pairs
 
@@ -86,6 +87,7 @@ def check_links(config: Config, connections: Connections, catalog: Catalog, refu
         if set(pair) <= connections.keys():
             links = [link for link in links_between(config, pair) if link.name not in left_out]
             tables = complete({key: found for key, found in catalog.items() if key[0] in pair and (found or not refused)})
+            links = not_as_applied(links, tables, {node: connections[node] for node in pair})
             merges = _merges(links, tables, connections)
             spared = {finding.where.path for finding in errors_of(merges) if isinstance(finding.where, Mark)}
             findings += merges

@@ -15,6 +15,7 @@ import psycopg
 from replicator.engines.postgres.applied import remembered
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.leftovers import (
+    counted,
     payloads,
     renumbered_ledger,
     state_tables,
@@ -48,6 +49,7 @@ from replicator.runtime.accept import expected
 from replicator.runtime.needs import source_work
 from replicator.runtime.wiring import complete, flows_of, links_between, node_pairs, read_catalog
 
+LOCK_TIMEOUT = "10s"  # for a table that somebody holds
 Connections = Mapping[str, psycopg.Connection]
 
 
@@ -76,7 +78,8 @@ class Renumbering:
 @dataclass
 class Plan:
     """`actions` in the order in which they are done. `wanted`: what each node is to remember in the end.
-    `pairs_lost`: how many records that belong together are forgotten. `flows`: (source, target) that links move something in."""
+    `remade`: links whose records are paired anew. `pairs_lost`: how many records that belong together are forgotten.
+    `flows`: (source, target) that links move something in."""
 
     links: list[LinkChange] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
@@ -84,6 +87,7 @@ class Plan:
     wanted: dict[str, dict[str, Applied]] = field(default_factory=dict)
     flows: list[tuple[str, str]] = field(default_factory=list)
     tables: dict[tuple[str, str], Tables] = field(default_factory=dict)
+    remade: set[str] = field(default_factory=set)
     pairs_lost: int = 0
     forgetful: bool = False  # a node whose state is of a version that remembered no links
 
@@ -97,7 +101,11 @@ class Plan:
 
 
 def make_plan(config: Config, connections: Connections) -> Plan:
-    """Raises ConfigurationError where `init` has not been, SourceLost where changes may be missing already."""
+    """Raises ConfigurationError where `init` has not been, SourceLost where changes may be missing already. From then on the
+    sessions wait for locks no longer than LOCK_TIMEOUT."""
+    for node, connection in connections.items():
+        with translated(node):
+            connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'".encode())
     known = {node: _known(node, connection) for node, connection in connections.items()}
     plan = Plan(wanted={node: {} for node in connections}, forgetful=None in known.values())
     for pair in node_pairs(config):
@@ -207,6 +215,7 @@ def _plan_node(config: Config, connections: Connections, plan: Plan, node: str, 
         by_name = {link.name: link for link in links_between(config, pair)}
         ddl += [(name, sql) for name, link in by_name.items() for sql in link_tables(link, by_name, plan.tables[pair], node)]
     remade_links = {name for name, old in known.items() if name in wanted and not same_pairs(old, wanted[name])}
+    plan.remade |= remade_links
     relations = {relation_of(sql) for _, sql in ddl if sql.startswith("CREATE TABLE")}
     remade = {relation_of(sql) for name, sql in ddl if name in remade_links and sql.startswith("CREATE TABLE")}
     actions, lost = unused_tables(connection, node, relations, remade)
@@ -255,6 +264,6 @@ def _renumber(
             actions += renumbered_ledger(connection, node, name, ledger, new_numbers(old.fields, new.fields))
         for place, rows in payloads(connection, name).items():
             if rows:
-                what = f"field numbers in {len(rows):,} rows of replicator.{place}"
+                what = f"field numbers in {counted(len(rows), 'row')} of replicator.{place}"
                 actions.append(Action(node, what, "", "~", f"link {name} has other fields, or in another order"))
     return actions

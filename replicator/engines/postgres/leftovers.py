@@ -15,11 +15,15 @@ from replicator.program.sql import bits, literal, quote, state, table
 
 Numbers = Sequence[int | None]
 
-KINDS = {"crosswalk": "pair", "tombstone": "dead pair", "ledger": "entry"}
+KINDS = {"crosswalk": "pair", "tombstone": "dead pair", "ledger": "row"}
 
 
 def _sql(name: str) -> str:
     return statement(name, "plan.sql")
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def state_tables(connection: psycopg.Connection) -> list[str]:
@@ -39,9 +43,8 @@ def unused_tables(
         row = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
         count = int(row[0]) if row else 0
         pairs += count if kind == "crosswalk" else 0
-        rows = f"{count:,} {KINDS[kind]}{'' if count == 1 else 's'}".replace("entrys", "entries")
         why = "the link has another key now" if name in remade else "no link uses it"
-        lost = f"; {rows} {'is' if count == 1 else 'are'} forgotten with it" if count else ""
+        lost = f"; {counted(count, KINDS[kind])} {'is' if count == 1 else 'are'} forgotten with it" if count else ""
         actions.append(Action(node, f"table {name}", f"DROP TABLE {name}", "-", why + lost))
     return actions, pairs
 
@@ -102,11 +105,11 @@ def unneeded_rows(
                 f" WHERE status = 'open' AND {where} AND {only}"
             )
             why = why if gone else f"link {link} has no field {field} any more"
-            actions.append(Action(node, f"{count:,} open conflicts of {link}.{field or '*'} closed", sql, "~", why))
+            actions.append(Action(node, f"{counted(count, 'open conflict')} of {link}.{field or '*'} closed", sql, "~", why))
         elif place != "conflict" and gone:
-            what = "changes set aside" if place == "parked" else "values on their way back"
+            what = "set aside" if place == "parked" else "on the way back"
             sql = f"DELETE FROM replicator.{place} WHERE {where}"
-            actions.append(Action(node, f"{count:,} {what} in replicator.{place}", sql, "-", why))
+            actions.append(Action(node, f"{counted(count, 'change')} {what} in replicator.{place}", sql, "-", why))
     return actions
 
 
@@ -118,8 +121,8 @@ def renumbered_ledger(connection: psycopg.Connection, node: str, link: str, ledg
     masks = " || ".join("B'0'" if n is None else f"get_bit(fields, {n})::bit(1)" for n in numbers)
     width = len(numbers)
     sql = f"UPDATE {ledger} SET fields = {masks};\nDELETE FROM {ledger} WHERE fields = {bits(0, width)}"
-    why = f"link {link} has other fields, or in another order; {row[0]:,} entries go by their numbers"
-    return [Action(node, f"field numbers in {ledger}", sql, "~", why)]
+    why = f"link {link} has other fields, or in another order"
+    return [Action(node, f"field numbers in {counted(row[0], 'row')} of {ledger}", sql, "~", why)]
 
 
 def payloads(connection: psycopg.Connection, link: str) -> dict[str, list[tuple[int, str, dict[str, Any]]]]:
