@@ -172,7 +172,7 @@ class Flow:
                 for keys, fields, made, at in sorted(found, key=lambda r: position_number(r[3])):
                     if stamp.node_of(made) in self._beyond[link]:
                         edits = self.edits[link]
-                        edits.flying = [(tuple(k.encode() for k in keys), int(fields[::-1], 2), made)]
+                        edits.flying = [(tuple(k.encode() for k in keys), int(fields[::-1], 2), made, False)]
                         edits.landed(position_number(at))
         for number, link, payload in self._state.outbox(back.name, back._answers.upto):
             if link in back.programs:
@@ -222,9 +222,9 @@ class Flow:
 
     def _something_else(self) -> bool:
         """Whether there is something to do although the stream has nothing."""
-        if self._answers.waiting and not self._answers.due(self.stream.position, 1):
+        if self._answers.waiting and not self._answers.due(self.stream.position):
             self.stream.ask()  # so that it says soon that it has come so far
-        return bool(self._answers.due(self.stream.position, 1) or self._parking.retry or self._asked)
+        return bool(self._answers.due(self.stream.position) or self._parking.retry or self._asked)
 
     def _gather(self, batch: Batch) -> Changes:
         """Captured changes, with what this node has answered by then, joined to what is parked for the same records."""
@@ -236,7 +236,7 @@ class Flow:
                 row.deltas = [delta for delta in row.deltas if delta[0] > since]
         whole = batch.complete and not self._parts
         reached = (batch.end or self.stream.position) if whole else 0
-        self._meet(changes, self._answers.due(reached, self._batch_rows) + (self._asked if whole else []))
+        self._meet(changes, self._answers.due(reached) + (self._asked if whole else []))
         if self._carried.parked:
             self._unpark_carried(changes)
         wanted = self._parking.retry | self._parking.behind(changes)

@@ -28,10 +28,11 @@ class Answers:
     upto: int = 0
     _due: int = 0
 
-    def due(self, reached: int, limit: int) -> list[tuple[str, RowChange]]:
-        """Those that may go now that the stream has come so far, at most `limit`; they stay until `settled`."""
+    def due(self, reached: int) -> list[tuple[str, RowChange]]:
+        """Those that may go now that the stream has come so far: all of them, for later edits go with them. They stay until
+        `settled`."""
         self._due = 0
-        for _, _, row in self.waiting[:limit]:
+        for _, _, row in self.waiting:
             if row.lsn > reached:
                 break
             self._due += 1
@@ -76,16 +77,16 @@ def returned(
     triggers made of other fields is for all of them the target's change of that moment (capture/passed.py)."""
     link, feed = program.link, back.feed
     answers = []
-    for seq, mask, texts, answered, was, amounts in found:
+    for seq, mask, texts, answered, was, amounts, again in found:
         asked = rows[seq]
         values: list[Value] = [None if t is None else t.encode() for t in texts]
         fields = int(mask[::-1], 2)
         made = stamp.above(asked.stamp, node)
         beside = fields & ~asked.fields if at and asked.op == UPDATE and not link.update_wins else 0
         then = max(made, stamp.make(at, node)) if beside else made
-        touches = [t for t in (Touch(fields & ~beside, made, 0), Touch(beside, then, 0)) if t.fields]
+        touches = [t for t in (Touch(fields & ~beside, made, 0, answer=True), Touch(beside, then, 0, answer=True)) if t.fields]
         change = RowChange(UPDATE, tuple(values[: feed.keys]), values, {}, fields, touches, then, 0)
-        change.hops = asked.hops + 1
+        change.hops, change.again = asked.hops + 1, again
         known = int(answered[::-1], 2) if answered else 0
         for number, before in zip(feed.weighed, was, strict=True):
             if not fields >> number & 1:
@@ -95,7 +96,7 @@ def returned(
                 sent = program.feed.columns.index(link.fields[number].columns[program.source])
                 change.expected[number] = asked.values[sent]
             elif before is not None:
-                change.base[feed.columns.index(link.fields[number].columns[program.target])] = before.encode()
+                change.base[feed.columns.index(link.fields[number].columns[program.target])] = [(0, before.encode())]
         change.deltas = [
             _delta(number, text) for (number, _), text in zip(feed.counted, amounts, strict=True) if text is not None
         ]

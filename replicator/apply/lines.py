@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from replicator.capture.batch import EXACT, RowChange
 from replicator.capture.edits import Edit
 from replicator.capture.feed import Feed
-from replicator.capture.messages import Value
+from replicator.capture.messages import UNCHANGED, Value
 from replicator.model.position import text as position_text
 from replicator.program.program import Program
 from replicator.program.sql import bit_text
-from replicator.program.staging import ANSWER
+from replicator.program.staging import ANSWER, REMADE
 
 Line = list[Value | str | int]
 LookedUp = Mapping[bytes, bytes | None]  # raw key -> what the source holds for it
@@ -28,7 +28,7 @@ def stage_lines(program: Program, rows: Sequence[RowChange], looked_up: Sequence
         fields = texts.get(mask)
         if fields is None:
             fields = texts[mask] = bit_text(mask, width)
-        line: Line = [seq, ANSWER if row.hops else row.op, fields]
+        line: Line = [seq, (REMADE if row.again else ANSWER) if row.is_answer else row.op, fields]
         if program.paired:
             line += (row.stamp, position_text(row.lsn), marks(row, width))
         line += [None] * len(row.first_key) if row.fresh and program.paired else row.first_key
@@ -57,15 +57,27 @@ def _before(program: Program, row: RowChange, looked_up: Sequence[LookedUp]) -> 
     for number in feed.weighed:
         if number in row.expected:
             answers |= 1 << number
-        elif any(position in row.base for position in feed.reads[number]):
+        elif _known(row, feed.reads[number]):
             based |= 1 << number
     line: Line = [bit_text(based, width), bit_text(answers, width)]
-    line += [row.base.get(position, row.values[position]) for position in feed.weighed_columns]
+    line += [first_value(row, position) for position in feed.weighed_columns]
     for enrichment, found in zip(program.enrichments, looked_up, strict=True):
         if enrichment.field in feed.weighed:
-            raw = row.base.get(enrichment.position, row.values[enrichment.position])
+            raw = first_value(row, enrichment.position)
             line.append(found.get(raw) if isinstance(raw, bytes) else None)
     return line + [row.expected.get(number) for number in feed.weighed]
+
+
+def _known(row: RowChange, positions: Iterable[int]) -> bool:
+    """Whether it is known what stood in these columns before: some have changed, and none was new."""
+    chains = [row.base[position] for position in positions if position in row.base]
+    return bool(chains) and all(chain[0][1] is not UNCHANGED for chain in chains)
+
+
+def first_value(row: RowChange, position: int) -> Value:
+    """What stood there before the change."""
+    chain = row.base.get(position)
+    return chain[0][1] if chain else row.values[position]
 
 
 def heal_lines(rows: Sequence[RowChange], columns: Sequence[int], width: int) -> Iterator[Line]:
@@ -86,5 +98,5 @@ def marks(row: RowChange, width: int) -> bytes | None:
 
 
 def edit_lines(edits: Sequence[Edit], width: int, until: str | None) -> Iterator[Line]:
-    for key, fields, made in edits:
-        yield [*key, bit_text(fields, width), made, until]
+    for key, fields, made, answer in edits:
+        yield [*key, bit_text(fields, width), made, "t" if answer else "f", until]

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from replicator.apply.answers import returned
-from replicator.apply.lines import edit_lines, stage_lines
+from replicator.apply.lines import edit_lines, first_value, stage_lines
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
 from replicator.capture.batch import DELETE, INSERT, UPDATE, RowChange, Touch
@@ -189,6 +189,12 @@ class BatchWrite:
                 outcome.count(name, "insert", writer.execute(steps.insert, prepared=self._few))
             return counts
         writer.execute(steps.project, prepared=self._few)
+        if steps.missed and (seqs := writer.query(steps.missed, prepared=self._few)):
+            self._read_again(program, [rows[seq] for (seq,) in seqs])
+            for statement in steps.sweep:
+                writer.execute(statement)
+            writer.load(program.load, stage_lines(program, rows, looked_up))
+            writer.execute(steps.project, prepared=self._few)
         if steps.rekey and any(row.first_key != row.key for row in rows):
             self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
         if steps.adopt:
@@ -240,6 +246,13 @@ class BatchWrite:
                 self._writer.execute(program.steps.mint, prepared=self._few)
             for _, at in self._writer.query(program.steps.announce, prepared=self._few):
                 self._announced[program.link.name] = at
+
+    def _read_again(self, program: Program, rows: Sequence[RowChange]) -> None:
+        """Takes the records as they are on the source now, if they are still there."""
+        for row in rows:
+            found = self._source.query(program.reread or "", key_texts(row.key))
+            if found:
+                row.values = [None if text is None else text.encode() for text in found[0][0]]
 
     def _insert(self, program: Program, outcome: Outcome) -> None:
         if program.steps.mint:
@@ -403,7 +416,7 @@ class BatchWrite:
             found.append((list(row[:keys]), int(row[keys]), *dead))
 
     def _look_up(self, sql: str, position: int, rows: Sequence[RowChange]) -> dict[bytes, bytes | None]:
-        raw = {row.values[position] for row in rows} | {row.base[position] for row in rows if position in row.base}
+        raw = {row.values[position] for row in rows} | {first_value(row, position) for row in rows if position in row.base}
         keys = [value.decode() for value in raw if isinstance(value, bytes)]
         if not keys:
             return {}

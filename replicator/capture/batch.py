@@ -26,11 +26,12 @@ Delta = tuple[int, int, Decimal]
 
 @dataclass(slots=True)
 class Touch:
-    """Fields whose last change, so far, is this user transaction's."""
+    """Fields whose last change, so far, is this user transaction's; or this node's own `answer`."""
 
     fields: int
     stamp: int
     lsn: int
+    answer: bool = False
 
 
 @dataclass(slots=True)
@@ -40,7 +41,9 @@ class RowChange:
     `first_key` is the key before the batch.
     `fields` has a bit for each field to write; `touches` the same bits by transaction (tracked feeds only).
     `parked` is the id of the parked row this change was, if it waited before.
-    `base`     position in the feed's columns -> value before, for changed columns of weighed fields
+    `base`     position in the feed's columns -> for weighed fields, what stood there before each edit: (position of the
+               transaction, value), the first first; UNCHANGED where the record was new. Something else that was written
+               in between begins it anew.
     `expected` field -> the value that must stand on the target for this one to be written there (answers only)
     `deltas`   (position of the transaction, field, amount) for counters
     `hops`     how often this value has come back changed from the side it was written on
@@ -49,7 +52,7 @@ class RowChange:
     op: bytes
     first_key: Key
     values: list[Value]
-    base: dict[int, Value]
+    base: dict[int, list[tuple[int, Value]]]
     fields: int
     touches: list[Touch]
     stamp: int
@@ -61,6 +64,12 @@ class RowChange:
     deltas: list[Delta] = field(default_factory=list)
     expected: dict[int, Value] = field(default_factory=dict)
     hops: int = 0
+    again: bool = False  # an answer for a record that has to be made again
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether no user had a part in it."""
+        return self.op == UPDATE and bool(self.touches) and all(touch.answer for touch in self.touches)
 
     @property
     def key(self) -> Key:
@@ -77,7 +86,7 @@ class RowChange:
             later.base = self._chained(later)
             later.values = [was if now is UNCHANGED else now for now, was in zip(later.values, self.values, strict=True)]
             if tracked:
-                kept = [Touch(t.fields & ~later.fields, t.stamp, t.lsn) for t in self.touches]
+                kept = [Touch(t.fields & ~later.fields, t.stamp, t.lsn, t.answer) for t in self.touches]
                 later.touches = [t for t in kept if t.fields] + later.touches
             later.fields |= self.fields
             later.deltas = self.deltas + later.deltas
@@ -85,14 +94,15 @@ class RowChange:
         later.first_key, later.parked = self.first_key, self.parked
         return later
 
-    def _chained(self, later: RowChange) -> dict[int, Value]:
+    def _chained(self, later: RowChange) -> dict[int, list[tuple[int, Value]]]:
         """What stood before both, unless something else was written in between: then what stood before the later one."""
         base = dict(later.base)
-        for position, was in self.base.items():
-            if position not in base or base[position] == self.values[position]:
-                base[position] = was
-        if self.op == INSERT:
-            base = {p: was for p, was in base.items() if was != self.values[p]}
+        for position, chain in self.base.items():
+            after = base.get(position)
+            if after is None:
+                base[position] = chain
+            elif after[0][1] == self.values[position]:
+                base[position] = chain + after
         return base
 
     def met_by(self, answer: RowChange, feed: Feed) -> None:
@@ -104,9 +114,9 @@ class RowChange:
                 kept |= touch.fields & answer.fields
                 older.append(touch)
             elif touch.fields & ~answer.fields:
-                older.append(Touch(touch.fields & ~answer.fields, touch.stamp, touch.lsn))
+                older.append(Touch(touch.fields & ~answer.fields, touch.stamp, touch.lsn, touch.answer))
         taken = answer.fields & ~kept
-        self.touches = older + [Touch(t.fields & taken, t.stamp, t.lsn) for t in answer.touches if t.fields & taken]
+        self.touches = older + [Touch(t.fields & taken, t.stamp, t.lsn, t.answer) for t in answer.touches if t.fields & taken]
         columns = feed.columns_of(taken)
         for position, value in enumerate(answer.values):
             if columns >> position & 1:
@@ -120,7 +130,14 @@ class RowChange:
             if taken >> number & 1:
                 if number in answer.expected:
                     self.expected[number] = answer.expected[number]
-            elif number in answer.expected and all(self.base.get(p) == answer.values[p] for p in feed.reads[number]):
+                continue
+            knowing = True
+            for position in feed.reads[number]:
+                since = [(lsn, was) for lsn, was in self.base.get(position, ()) if lsn > answer.lsn]
+                if since:
+                    self.base[position] = since
+                    knowing = knowing and since[0][1] == answer.values[position]
+            if knowing and number in answer.expected:
                 self.expected[number] = answer.expected[number]  # decided, and then edited knowing it
         if answer.deltas:
             self.deltas = [d for d in self.deltas if d[0] > answer.lsn] + answer.deltas
@@ -161,6 +178,8 @@ class LinkChanges:
         if self.feed.counted:
             row.deltas = [(lsn, number, amount(values[p])) for number, p in self.feed.counted if values[p] is not UNCHANGED]
         row.fresh = key in self.left
+        if self.feed.weighed:
+            row.base = {p: [(lsn, UNCHANGED)] for p in self.feed.weighed_columns}
         self._touch(row, fields, stamp, lsn)
         self.rows.append(row)
         self.index[key] = row
@@ -209,12 +228,13 @@ class LinkChanges:
         if row is None or row.op == DELETE:
             row = RowChange(UPDATE, key_was, values, {}, fields, [], stamp, lsn, order=order)
             if base:
-                row.base = {p: base[p] for p in feed.weighed_columns if changed >> p & 1}
+                row.base = {p: [(lsn, base[p])] for p in feed.weighed_columns if changed >> p & 1}
             self.rows.append(row)
         else:
             for p in feed.weighed_columns if base else ():
-                if changed >> p & 1 and (row.values[p] != base[p] or (p not in row.base and row.op == UPDATE)):
-                    row.base[p] = base[p]  # the first value before, unless something else was written in between
+                if changed >> p & 1:
+                    before = row.base.get(p) if row.values[p] == base[p] else None
+                    row.base[p] = [*(before or ()), (lsn, base[p])]
             # Only what this update changed: between two updates of users the row may have taken values that we applied
             # (they are not in this stream), and those are not the users' edits.
             row.values = [
@@ -241,7 +261,7 @@ class LinkChanges:
         # Should the record be made anew, what changes is the difference.
         for p in feed.weighed_columns if full else ():
             if bound.positions[p] >= 0:
-                row.base.setdefault(p, old[bound.positions[p]])
+                row.base.setdefault(p, [(lsn, old[bound.positions[p]])])
         if full and feed.counted:
             row.deltas += [
                 (lsn, number, -amount(old[bound.positions[p]])) for number, p in feed.counted if bound.positions[p] >= 0

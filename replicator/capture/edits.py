@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 from replicator.capture.batch import DELETE, Key, RowChange
 
-Edit = tuple[Key, int, int]  # the record's key on its own node, the mask of fields, the stamp
+# The record's key on its own node, the mask of fields, the stamp, whether it is the node's own answer.
+Edit = tuple[Key, int, int, bool]
 
 
 def edits_of(rows: Iterable[RowChange], inserts: bool) -> list[Edit]:
     """`inserts`: whether new records count (only where the other side may have the same record already)."""
     return [
-        (tuple(row.values[: len(row.first_key)]), touch.fields, touch.stamp)
+        (tuple(row.values[: len(row.first_key)]), touch.fields, touch.stamp, touch.answer)
         for row in rows
         if row.op != DELETE and (inserts or not row.created_here)
         for touch in row.touches

@@ -16,15 +16,16 @@ def to_json(row: RowChange, columns: tuple[str, ...]) -> dict[str, Any]:
         "op": row.op.decode(),
         "first_key": [_out(v) for v in row.first_key],
         "values": dict(zip(columns, map(_out, row.values), strict=True)),
-        "base": {columns[p]: _out(v) for p, v in row.base.items()},
+        "base": {columns[p]: [[lsn, _out(v)] for lsn, v in chain] for p, chain in row.base.items()},
         "fields": str(row.fields),
-        "touches": [[str(t.fields), t.stamp, t.lsn] for t in row.touches],
+        "touches": [[str(t.fields), t.stamp, t.lsn, t.answer] for t in row.touches],
         "stamp": row.stamp,
         "lsn": row.lsn,
         "created_here": row.created_here,
         "deltas": [[lsn, number, str(amount)] for lsn, number, amount in row.deltas],
         "expected": {str(number): _out(v) for number, v in row.expected.items()},
         "hops": row.hops,
+        "again": row.again,
     }
 
 
@@ -35,15 +36,16 @@ def from_json(payload: dict[str, Any], columns: tuple[str, ...]) -> RowChange:
         op=payload["op"].encode(),
         first_key=tuple(_in(v) for v in payload["first_key"]),
         values=[_in(payload["values"].get(c)) for c in columns],
-        base={places[c]: _in(v) for c, v in payload["base"].items() if c in places},
+        base={places[c]: [(lsn, _in(v)) for lsn, v in chain] for c, chain in payload["base"].items() if c in places},
         fields=int(payload["fields"]),
-        touches=[Touch(int(f), stamp, lsn) for f, stamp, lsn in payload["touches"]],
+        touches=[Touch(int(f), stamp, lsn, answer) for f, stamp, lsn, answer in payload["touches"]],
         stamp=payload["stamp"],
         lsn=payload["lsn"],
         created_here=payload["created_here"],
         deltas=[(lsn, number, Decimal(amount)) for lsn, number, amount in payload["deltas"]],
         expected={int(number): _in(v) for number, v in payload["expected"].items()},
         hops=payload["hops"],
+        again=payload["again"],
     )
 
 

@@ -13,7 +13,7 @@ from replicator.program import names
 from replicator.program.contest import CONFLICT, flow_and_link, key_text, keys_text, pair_of
 from replicator.program.layout import Layout
 from replicator.program.sql import literal, quote, same_key, state
-from replicator.program.staging import ANSWER
+from replicator.program.staging import ANSWER, REMADE
 
 
 def _rule(layout: Layout) -> str:
@@ -69,12 +69,20 @@ def stand_up(layout: Layout, work: str, edits: str) -> str:
         kept = f", kept AS (UPDATE {work} w SET act = 'K' FROM met WHERE met.seq = w.seq RETURNING 1)"
     return (
         f"WITH met AS (SELECT w.seq, max(e.stamp) AS theirs FROM {work} w JOIN {edits} e ON {on}"
-        f" WHERE w.act = 'D' AND (e.until IS NULL OR e.until > w.lsn) GROUP BY w.seq),"
+        f" WHERE w.act = 'D' AND NOT e.answer AND (e.until IS NULL OR e.until > w.lsn) GROUP BY w.seq),"
         f" logged AS ({CONFLICT} SELECT {flow_and_link(layout)}, 'delete_origin_differs', NULL, {keys_text(layout)}, NULL, NULL,"
         f" w.stamp, met.theirs, w.lsn, {literal(winner)}, {_rule(layout)}, {literal(str(layout.link.mark))}"
         f" FROM met JOIN {work} w USING (seq) RETURNING 1){kept}"
         f" SELECT (SELECT count(*) FROM logged)"
     )
+
+
+def missed(layout: Layout, work: str) -> str | None:
+    """Edits whose record is gone here and will be made again: (seq). What is not theirs may have been written on the source
+    since, so they are read anew."""
+    if not layout.link.update_wins:
+        return None
+    return f"SELECT seq FROM {work} w WHERE w.act = 'R' OR (w.act = 'U' AND w.op <> {literal(ANSWER)} AND {_missing(layout)})"
 
 
 def revive(layout: Layout, work: str) -> str | None:
@@ -84,10 +92,10 @@ def revive(layout: Layout, work: str) -> str | None:
         return None
     return (
         f"WITH risen AS (UPDATE {work} w SET act = CASE w.act WHEN 'U' THEN 'V' ELSE 'R' END, how = CASE w.act WHEN 'U' THEN 'V' ELSE 'R' END"
-        f" WHERE (w.act = 'U' AND {_missing(layout)}) OR w.act = 'R' RETURNING w.*),"
+        f" WHERE (w.act = 'U' AND w.op <> {literal(ANSWER)} AND {_missing(layout)}) OR w.act = 'R' RETURNING w.*),"
         f" logged AS ({CONFLICT} SELECT {flow_and_link(layout)}, 'update_deleted', NULL, {keys_text(layout)}, NULL, NULL, w.stamp, NULL,"
         f" w.lsn, {literal(layout.source)}, {_rule(layout)}, {literal(str(layout.link.mark))} FROM risen w"
-        f" WHERE w.op <> {literal(ANSWER)} RETURNING 1)"
+        f" WHERE w.op <> {literal(REMADE)} RETURNING 1)"
         f" SELECT (SELECT count(*) FROM risen), (SELECT count(*) FROM logged)"
     )
 
@@ -113,7 +121,8 @@ def too_late(layout: Layout, work: str) -> str:
     return (
         f"{CONFLICT} SELECT {flow_and_link(layout)}, CASE WHEN w.act = 'T' THEN 'update_deleted' ELSE {literal(gone)} END, NULL,"
         f" {keys_text(layout)}, NULL, NULL, w.stamp, NULL, w.lsn, {literal(layout.target)}, {literal('delete wins')},"
-        f" {literal(str(layout.link.mark))} FROM {work} w WHERE w.act = 'T' OR (w.act = 'U' AND {_missing(layout)})"
+        f" {literal(str(layout.link.mark))} FROM {work} w"
+        f" WHERE w.op <> {literal(ANSWER)} AND (w.act = 'T' OR (w.act = 'U' AND {_missing(layout)}))"
     )
 
 

@@ -13,6 +13,7 @@ from replicator.program.derive import derive_of, record_sql
 from replicator.program.existence import (
     clashes,
     marked_join,
+    missed,
     nothing_to_delete,
     restore,
     revive,
@@ -31,6 +32,7 @@ from replicator.program.program import Program, Steps
 from replicator.program.returned import before, returned
 from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, with_parameters
 from replicator.program.staging import (
+    ANSWER,
     can_come_later,
     can_miss,
     delete_statement,
@@ -71,6 +73,7 @@ def compile_paired(layout: Layout) -> Program:
             mint=_mint(layout, work),
             contest=contest(layout, work, edits) if tracked else None,
             stand_up=stand_up(layout, work, edits) if remembered else None,
+            missed=missed(layout, work),
             revive=revive(layout, work),
             rise=rise(layout, work),
             weigh=weigh(layout, work, edits),
@@ -109,7 +112,7 @@ def compile_paired(layout: Layout) -> Program:
         forget_ledger=_forget_ledger(layout) if remembered else None,
         newest_entry=_newest_entry(layout) if remembered else None,
         find_key=_find_key(layout) if layout.weighed else None,
-        reread=_reread(layout) if tracked or layout.weighed else None,
+        reread=_reread(layout) if tracked or layout.weighed or layout.link.update_wins else None,
     )
 
 
@@ -151,7 +154,7 @@ def _work_ddl(layout: Layout, work: str) -> str:
 
 def _edits_ddl(layout: Layout, edits: str) -> str:
     keys = ", ".join(f"t_{i} {declared(c)}" for i, c in enumerate(layout.key_columns(layout.target)))
-    return f"CREATE TEMP TABLE IF NOT EXISTS {edits} ({keys}, fields bit varying, stamp bigint, until pg_lsn)"
+    return f"CREATE TEMP TABLE IF NOT EXISTS {edits} ({keys}, fields bit varying, stamp bigint, answer boolean, until pg_lsn)"
 
 
 def _match_names(layout: Layout) -> list[tuple[str, str]]:
@@ -198,7 +201,9 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         f"WHEN {paired} THEN 'U'",
     ]
     if risen:
-        choices.append(f"WHEN g.deleted_on = {literal(layout.target)} THEN 'R' WHEN g.deleted_on IS NOT NULL THEN 'T'")
+        choices.append(
+            f"WHEN g.deleted_on = {literal(layout.target)} AND s.op <> {literal(ANSWER)} THEN 'R' WHEN g.deleted_on IS NOT NULL THEN 'T'"
+        )
     else:
         choices.append(f"WHEN EXISTS (SELECT FROM {tombstone} d WHERE {dead}) THEN 'T'")
     restored = layout.target in layout.link.restore
@@ -431,7 +436,7 @@ def _remember(layout: Layout, work: str) -> str:
     columns = ", ".join(quote(k) for k in layout.target_keys)
     keys = ", ".join(f"w.t_{i}" for i in range(len(layout.target_keys)))
     risen = " OR w.how = 'V'" if layout.link.update_wins else ""
-    written = f"(w.act IN {WRITING}{risen}) AND w.fields <> {layout.none}"
+    written = f"((w.act IN {WRITING} AND w.fields <> {layout.none}){risen})"
     return (
         f"INSERT INTO {state(names.ledger(layout.link))} ({columns}, fields, stamp, lsn, source_lsn)"
         f" SELECT {keys}, w.fields, w.stamp, pg_current_wal_insert_lsn(), w.lsn FROM {work} w WHERE w.marks IS NULL AND {written}"

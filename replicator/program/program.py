@@ -37,6 +37,7 @@ class Steps:
     mint        keys that the target generates, for rows to insert
     contest     takes the lost fields out of `work.fields`, logs conflicts; returns the number logged
     stand_up    deletes that meet an edit made here unseen: logged; where edits win, kept back (K); returns the number logged
+    missed      after project: rows (seq) that will make their record again
     revive      edits of records that are gone here become V or R (make it again), where edits win
     rise        those records
     weigh       clashes of fields that go by values: decided or left to the arbiter; returns the number logged
@@ -79,6 +80,7 @@ class Steps:
     mint: str | None = None
     contest: str | None = None
     stand_up: str | None = None
+    missed: str | None = None
     revive: str | None = None
     rise: str | None = None
     weigh: str | None = None

@@ -57,13 +57,15 @@ def returned(layout: Layout, work: str) -> str | None:
     derived = layout.target_side.derived  # they are read when the answer goes out
     columns = ", ".join("NULL" if c in derived else f"t.{quote(c)}::text" for c in reverse.columns)
     answers = "((w.fields | w.answer) & (~w.mine))::text" if layout.weighed else "NULL"
+    again = "w.how IS NOT DISTINCT FROM 'R'" if layout.link.update_wins else "false"
     was = ", ".join(f"w.b_{i}::text" if i in layout.returning_after_triggers else "NULL" for i in layout.weighed)
     amounts = ", ".join(
         f"CASE WHEN get_bit(w.mine, {i}) = 1 THEN (COALESCE(t.{quote(layout.target_column(i).name)}, 0) - COALESCE(w.v_{i}, 0))::text END"
         for i in layout.counted
     )
     return (
-        f"SELECT seq, mask::text, values, answers, was, amounts FROM (SELECT w.seq, {mask} AS mask, ARRAY[{columns}] AS values,"
+        f"SELECT seq, mask::text, values, answers, was, amounts, again FROM (SELECT w.seq, {mask} AS mask, ARRAY[{columns}] AS values,"
+        f" {again} AS again,"
         f" {answers} AS answers, ARRAY[{was}]::text[] AS was, ARRAY[{amounts}]::text[] AS amounts FROM {work} w"
         f" JOIN {layout.target_relation} t ON {pair_of('t', layout.target_side.key)}"
         f" WHERE w.act IN ('N', 'U')) r WHERE mask <> {layout.none}"

@@ -12,7 +12,9 @@ from replicator.program.names import fitted
 from replicator.program.program import Wait
 from replicator.program.sql import declared, quote
 
-ANSWER = "B"  # the staged operation of a change that is the other node's answer, not a user's edit
+# The staged operation of a change that is the other node's answer, not a user's edit; and of one whose record was made
+# again there, and has to be here.
+ANSWER, REMADE = "B", "A"
 
 
 def stage_ddl(layout: Layout, stage: str) -> str:

@@ -34,8 +34,9 @@ def weigh(layout: Layout, work: str, edits: str) -> str | None:
             logged += f", queued AS ({_log_queued(layout, work, edits)} RETURNING 1)"
             closed = f", closed AS ({_close(layout, work)} RETURNING 1)"
     else:
-        # What is equal without having been known to be: the arbiter may have it among what waits.
-        sets.append("mine = w.mine | CASE WHEN w.act = 'A' OR w.born THEN d.clash ELSE d.same END")
+        # The arbiter learns what stands here when a field waits, or may: to know the present values, or that they are equal.
+        waiting = _mask(layout, "queue", "d.clash")
+        sets.append(f"mine = w.mine | CASE WHEN w.act = 'A' OR w.born THEN d.clash ELSE d.same | {waiting} END")
     total = "(SELECT count(*) FROM logged)" if logged else "0"
     if "queued AS" in logged:
         total += " + (SELECT count(*) FROM queued)"

@@ -699,7 +699,6 @@ def until(pair: Pair, flow: int) -> None:
         pair.exchange.wait(0.02)
 
 
-@pytest.mark.xfail(strict=True, reason="the other side keeps its value")
 def test_a_merged_value_that_is_lowered_before_the_other_side_has_it(pair: Pair) -> None:
     """The CRM's edit meets the ERP's and is the greater; before the ERP is told, a user of the CRM writes a smaller one."""
     made(pair, "lowered", score=10)
@@ -711,7 +710,6 @@ def test_a_merged_value_that_is_lowered_before_the_other_side_has_it(pair: Pair)
     assert both(pair, "lowered", "score") == ([5], [5])
 
 
-@pytest.mark.xfail(strict=True, reason="the two sides have different values")
 def test_a_delete_that_meets_an_edit_which_was_written_over_unread(pair: Pair) -> None:
     made(pair, "risen", name="n")
     erp(pair, "risen", "company = 'erp'")
@@ -724,7 +722,6 @@ def test_a_delete_that_meets_an_edit_which_was_written_over_unread(pair: Pair) -
     assert here == there
 
 
-@pytest.mark.xfail(strict=True, reason="the record is on one side only")
 def test_the_same_and_the_daemon_dies(pair: Pair) -> None:
     made(pair, "risen once", name="n")
     erp(pair, "risen once", "company = 'erp'")
@@ -738,7 +735,6 @@ def test_the_same_and_the_daemon_dies(pair: Pair) -> None:
     assert here == there
 
 
-@pytest.mark.xfail(strict=True, reason="the record is made again")
 def test_what_the_owner_puts_back_is_no_edit_that_undoes_a_delete(pair: Pair) -> None:
     """The CRM writes the ERP's field and deletes the record before the ERP's value is back: nobody edited it since."""
     made(pair, "put back", name="n")
@@ -749,7 +745,6 @@ def test_what_the_owner_puts_back_is_no_edit_that_undoes_a_delete(pair: Pair) ->
     assert both(pair, "put back", "name") == ([], [])
 
 
-@pytest.mark.xfail(strict=True, reason="what did not fit comes after edits that are newer")
 def test_answers_that_do_not_fit_in_one_batch_keep_their_place_among_the_edits(pair: Pair) -> None:
     """The CRM writes the ERP's field in some records, the ERP puts it back; before that has arrived, the ERP writes it too."""
     for tag in "123":
@@ -764,7 +759,6 @@ def test_answers_that_do_not_fit_in_one_batch_keep_their_place_among_the_edits(p
     assert [both(pair, f"many{tag}", "credit") for tag in "123"] == [([20], [20])] * 3
 
 
-@pytest.mark.xfail(strict=True, reason="the entry keeps the value of the moment when the two met")
 def test_an_open_conflict_names_what_the_deciding_side_has_now(pair: Pair) -> None:
     made(pair, "open", note="a")
     crm(pair, "open", "note = 'b'")
