@@ -23,7 +23,7 @@ def init(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Prepares the databases. Safe to run again.
+    """Prepares the databases. Safe to run again; links that have changed since are for `replicator plan`.
 
     Makes the state schema, replica identities, publications, origins and slots that the links need. What is wrong
     with settings, privileges or links is found first, and then nothing is changed at all. `replicator teardown`

@@ -78,7 +78,7 @@ def plan(
             return 1
         done: list[object] = []
         apply_plan(loaded, session.environ, connections, found, done.append)
-        output.line(f"done: {len(done)} actions" if done else "done")
+        output.line(f"done: {len(done)} action{'' if len(done) == 1 else 's'}")
         output.document(_document(found, effects, values, len(done)))
         return 0
     finally:
@@ -103,7 +103,7 @@ def _show(output: Output, found: Plan, effects: Sequence[Effect], values: bool) 
             for line in f"{action.sql};".splitlines() if action.sql else ():
                 output.line(f"      {line}", "dim")
     if effects:
-        output.line("if every row that is there went through now", "bold")
+        output.line("if every row that is there went through now, each direction by itself", "bold")
     for effect in effects:
         _show_effect(output, effect, values)
     counts = (len(found.links), "link"), (len(found.actions), "action")

@@ -32,6 +32,14 @@ UNION ALL SELECT 'outbox', flow, link, NULL, count(*) FROM replicator.outbox GRO
 UNION ALL SELECT 'conflict', flow, link, field, count(*) FROM replicator.conflict WHERE status = 'open' GROUP BY flow, link, field
 ORDER BY 1, 2, 3, 4;
 
+-- name: grants
+-- Who else than the owner may do what with our tables, by the example of one that `init` made.
+SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+       string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type)
+FROM pg_catalog.pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
+WHERE c.oid = 'replicator.checkpoint'::regclass AND a.grantee <> c.relowner
+GROUP BY a.grantee ORDER BY 1;
+
 -- name: payloads_parked
 SELECT id, flow, payload FROM replicator.parked WHERE link = %s AND payload <> '{}' ORDER BY id;
 

@@ -26,7 +26,7 @@ def renumbered(payload: dict[str, Any], numbers: Sequence[int | None], width: in
             return str((1 << len(numbers)) - 1)
         return str(mask_of(number for old, number in new.items() if given >> old & 1))
 
-    touches = [[mask(fields), stamp, lsn] for fields, stamp, lsn in payload["touches"]]
+    touches = [[mask(fields), *rest] for fields, *rest in payload["touches"]]
     found = dict(payload)
     found["fields"] = mask(str(everything) if payload["op"] == INSERT.decode() else payload["fields"])
     found["touches"] = [touch for touch in touches if touch[0] != "0"]

@@ -18,6 +18,7 @@ from replicator.engines.postgres.leftovers import (
     counted,
     payloads,
     renumbered_ledger,
+    same_grants,
     state_tables,
     unneeded_flows,
     unneeded_identities,
@@ -50,6 +51,7 @@ from replicator.runtime.needs import source_work
 from replicator.runtime.wiring import complete, flows_of, links_between, node_pairs, read_catalog
 
 LOCK_TIMEOUT = "10s"  # for a table that somebody holds
+NO_BACKFILL = "there is no backfill yet; they are carried over when they change"
 Connections = Mapping[str, psycopg.Connection]
 
 
@@ -175,7 +177,7 @@ def _link_changes(
             why = blocker(old, new)
             notes = ["its records are paired anew"] if not same_pairs(old, new) else []
             if set(new.fields) - set(old.fields):
-                notes.append("a new field is written when its record changes: records that are there are not copied")
+                notes.append(f"values of a new field that are there already are not copied: {NO_BACKFILL}")
             changes.append(LinkChange("~", link.name, _sides(link), why, tuple(differences(old, new)), tuple(notes)))
     for name, old in gone.items():
         notes = [
@@ -193,7 +195,7 @@ def _named(name: str, wanted: Mapping[str, Mapping[str, Applied]]) -> list[Appli
 
 
 def _new(link: Link) -> LinkChange:
-    note = "rows that are there already are not copied: there is no backfill yet; a record is carried over when it changes"
+    note = f"rows that are there already are not copied: {NO_BACKFILL}"
     return LinkChange("+", link.name, _sides(link), "is new", (), (note,))
 
 
@@ -222,7 +224,9 @@ def _plan_node(config: Config, connections: Connections, plan: Plan, node: str, 
     plan.pairs_lost = max(plan.pairs_lost, lost)
     dropped = [relation_of(sql) for name, sql in ddl if name in remade_links]
     peers = [other for pair in pairs for other in pair if other != node]
-    actions += plan_state(connection, config.node(node), peers, ddl, dropped)
+    made = plan_state(connection, config.node(node), peers, ddl, dropped)
+    tables = [relation_of(action.sql) for action in made if action.sql.startswith("CREATE TABLE")]
+    actions += [*made, *same_grants(connection, node, tables)]
     actions += _renumber(connection, plan, node, known, {name: links[name] for name in wanted if name not in remade_links})
     flows: dict[str, dict[str, tuple[str, ...]]] = {}
     for source, target in plan.flows:

@@ -83,13 +83,14 @@ def _alone(config: Config, environ: Mapping[str, str], stopped: bool) -> Iterato
             for node, peer in (pair, (pair[1], pair[0])):
                 connection = connect(node, dsn_of(config, node, environ), "plan")
                 sessions.append(connection)
-                try:
-                    connection.execute("SELECT pg_replication_origin_session_setup(%s)", (origin_name(peer, node),))
-                except psycopg.errors.ObjectInUse:
-                    hint = "stop `replicator run`, then try again; start it with the new links afterwards"
-                    raise Running(f"{node}: a replicator is running, and this change needs it stopped", hint) from None
-                except psycopg.errors.UndefinedObject:
-                    pass  # nothing has ever run there
+                with translated(node):
+                    try:
+                        connection.execute("SELECT pg_replication_origin_session_setup(%s)", (origin_name(peer, node),))
+                    except psycopg.errors.ObjectInUse:
+                        hint = "stop `replicator run`, then try again; start it with the new links afterwards"
+                        raise Running(f"{node}: a replicator is running, and this change needs it stopped", hint) from None
+                    except psycopg.errors.UndefinedObject:
+                        pass  # nothing has ever run there
         yield
     finally:
         for connection in sessions:

@@ -396,6 +396,21 @@ def test_teardown_leaves_nothing(site: Site) -> None:
     assert traces(site) == before
 
 
+def test_new_tables_are_for_whom_the_others_are(ready: Site) -> None:
+    ready.db("crm").execute("CREATE ROLE runner")
+    try:
+        ready.db("crm").execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA replicator TO runner")
+        both(ready, OFFICES)
+        ready.link("office", OFFICE)
+        assert "+ privileges of runner on 3 new tables" in signs(ready("plan", "--json").document, "crm")
+        assert ready("plan", "--apply").code == 0
+        granted = "SELECT has_table_privilege('runner', 'replicator.ledger_office', 'SELECT, INSERT, UPDATE, DELETE')"
+        assert ready.rows("crm", granted) == [(True,)]
+    finally:
+        ready.db("crm").execute("DROP OWNED BY runner")
+        ready.db("crm").execute("DROP ROLE runner")
+
+
 # -- what would become of the rows that are there ----------------------------------------------------------------------
 
 

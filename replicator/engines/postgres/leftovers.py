@@ -1,4 +1,7 @@
-"""What an initialised node has and the links no longer need, as actions in the manner of setup.py. Changes nothing."""
+"""What an initialised node has and the links no longer need, or need otherwise, as actions in the manner of setup.py.
+
+Promises: only `replace_payload` changes anything.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,21 @@ def unused_tables(
         lost = f"; {counted(count, KINDS[kind])} {'is' if count == 1 else 'are'} forgotten with it" if count else ""
         actions.append(Action(node, f"table {name}", f"DROP TABLE {name}", "-", why + lost))
     return actions, pairs
+
+
+def same_grants(connection: psycopg.Connection, node: str, made: Sequence[str]) -> list[Action]:
+    """Tables that are made anew are for whom the others are: `run` may have a role of its own."""
+    if not made:
+        return []
+    return [
+        Action(
+            node,
+            f"privileges of {role} on {counted(len(made), 'new table')}",
+            f"GRANT {privileges} ON {', '.join(made)} TO {role}",
+            why="as on the state that is there",
+        )
+        for role, privileges in connection.execute(_sql("grants")).fetchall()
+    ]
 
 
 def unneeded_identities(connection: psycopg.Connection, node: str, needed: Collection[TableName]) -> list[Action]:
