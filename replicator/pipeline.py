@@ -109,6 +109,7 @@ class Flow:
         self._batch_rows = batch_rows
         self._parking = Parking()
         self._answers = Answers()
+        self._weighed = {link: sum(1 << n for n in p.feed.weighed) for link, p in self.programs.items()}
         self._asked: list[tuple[str, RowChange]] = []  # records of which a person has decided something
         self._waited = 0  # the greatest stamp of parked changes that are tried again in this step
         self._passes = any(p.steps.announce for p in programs)  # other flows pass on what is written here
@@ -229,6 +230,7 @@ class Flow:
     def _gather(self, batch: Batch) -> Changes:
         """Captured changes, with what this node has answered by then, joined to what is parked for the same records."""
         changes: Changes = {link: list(captured.rows) for link, captured in batch.links.items()}
+        self._answers.told_already(changes, self._weighed)
         settled = self._answers.counted_since()
         for link, rows in changes.items() if settled else ():
             for row in rows:

@@ -8,7 +8,7 @@ every commit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,18 @@ class Answers:
     @property
     def greatest_stamp(self) -> int:
         return max((row.stamp for _, _, row in self.waiting[: self._due]), default=0)
+
+    def told_already(self, links: Mapping[str, Iterable[RowChange]], weighed: Mapping[str, int]) -> None:
+        """New records come with their values themselves: what an answer only repeats of fields that go by values (`weighed`:
+        link -> mask) would be weighed a second time, against what has been decided since."""
+        if not self.waiting:
+            return
+        new = {(link, row.key) for link, rows in links.items() for row in rows if row.created_here}
+        for _, link, answer in self.waiting if new else ():
+            if (link, answer.key) in new and not answer.expected and not answer.base:
+                answer.fields &= ~weighed[link]
+                for touch in answer.touches:
+                    touch.fields &= ~weighed[link]
 
     def settled(self) -> None:
         """What was due is applied and committed."""

@@ -120,8 +120,9 @@ class RowChange:
         columns = feed.columns_of(taken)
         for position, value in enumerate(answer.values):
             if columns >> position & 1:
+                if self.values[position] != value:
+                    self.base.pop(position, None)  # something was written in between
                 self.values[position] = value
-                self.base.pop(position, None)
                 if position in answer.base:
                     self.base[position] = answer.base[position]
         for number in feed.weighed:

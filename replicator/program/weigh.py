@@ -143,6 +143,7 @@ def _log_queued(layout: Layout, work: str, edits: str) -> str:
         f" ON CONFLICT (flow, link, field, source_key) WHERE status = 'open' DO UPDATE SET incoming = excluded.incoming,"
         f" existing = excluded.existing, incoming_stamp = excluded.incoming_stamp,"
         f" existing_stamp = COALESCE(excluded.existing_stamp, replicator.conflict.existing_stamp), incoming_lsn = excluded.incoming_lsn,"
+        f" base = COALESCE(replicator.conflict.base, excluded.base),"
         f" wanted = NULL, wanted_value = NULL"
     )
 

@@ -44,7 +44,7 @@ def write_counters_as_plain_values(patch: Patch, links: dict[str, str]) -> None:
 
 
 def drop_the_answers(patch: Patch, links: dict[str, str]) -> None:
-    def dropped(self: Answers, reached: int, limit: int) -> list[tuple[str, RowChange]]:
+    def dropped(self: Answers, reached: int) -> list[tuple[str, RowChange]]:
         self.waiting.clear()
         return []
 

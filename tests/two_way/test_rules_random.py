@@ -31,7 +31,7 @@ LONG = "REPLICATOR_HISTORIES" in os.environ
 SEED = int(os.environ.get("REPLICATOR_SEED", "0"))
 RECORD = os.environ.get("REPLICATOR_RECORD")
 RECORDS = 40  # of one random run
-SIZES = (20000,)  # of batches. With 2 and 7 as soon as test_answers_that_do_not_fit_in_one_batch_... holds
+SIZES = (20000,)  # of batches. With 2 and 7 an owner's value differed in 1 of 600 histories (seed 10, record 4)
 
 CRM = """
 CREATE SCHEMA crm;
@@ -556,7 +556,7 @@ ACTIONS = {
     "i": ("crm", "inserted"), "I": ("erp", "inserted"), "c": ("crm", "updated"), "e": ("erp", "updated"),
     "d": ("crm", "deleted"), "D": ("erp", "deleted"),
 }  # fmt: skip
-BROKEN = frozenset({"score"})  # until test_a_merged_value_that_is_lowered_before_the_other_side_has_it holds
+BROKEN = frozenset({"score"})  # where both may key a record in: test_a_merge_of_a_record_both_keyed_in_...
 RISE_AGAIN = ("product",)  # records with deletes, until the three tests of `update_deleted: update` below hold
 
 
@@ -614,7 +614,7 @@ EDITS = ",c,e,ce,ec,ccc"
 
 
 def test_every_short_history_of_edits(pair: Pair) -> None:
-    print(play_short(pair, every_short(["i"], EDITS, 2, "0 1 0x 1x 01 10", "*"), 1_000_000))
+    print(play_short(pair, every_short(["i"], EDITS, 2, "0 1 0x 1x 01 10", "*"), 1_000_000, frozenset()))
 
 
 def test_every_short_history_of_a_record_both_keyed_in(pair: Pair) -> None:
@@ -628,7 +628,7 @@ DELETES = ",c,e,d,D,cD,ed"
 
 def test_every_short_history_with_deletes(pair: Pair) -> None:
     histories = every_short(["i"], DELETES, 3, "0 1 0x 1x", "*")
-    tally = play_short(pair, histories, 3_000_000, links=[name for name in TABLES if name not in RISE_AGAIN])
+    tally = play_short(pair, histories, 3_000_000, frozenset(), links=[name for name in TABLES if name not in RISE_AGAIN])
     print(tally)
     assert tally.kinds >= {"update_deleted", "delete_origin_differs", "delete_missing"}
 
@@ -708,6 +708,20 @@ def test_a_merged_value_that_is_lowered_before_the_other_side_has_it(pair: Pair)
     crm(pair, "lowered", "score = 5")
     pair.settle()
     assert both(pair, "lowered", "score") == ([5], [5])
+
+
+@pytest.mark.xfail(strict=False, reason="a value told twice is weighed twice if the daemon dies in between")
+def test_a_merge_of_a_record_both_keyed_in_and_the_daemon_dies(pair: Pair) -> None:
+    """The ERP's value is told by its own insert and by the adoption; decided by the first, it meets a newer value as second."""
+    pair.crm.execute("INSERT INTO crm.account (tag, score) VALUES ('told twice', 650)")
+    pair.erp.execute("INSERT INTO erp.customer (code, points) VALUES ('told twice', 226)")
+    until(pair, 0)
+    until(pair, 1)
+    pair.turn(0)
+    pair.crash()
+    crm(pair, "told twice", "score = 187")
+    pair.settle()
+    assert both(pair, "told twice", "score") == ([187], [187])
 
 
 def test_a_delete_that_meets_an_edit_which_was_written_over_unread(pair: Pair) -> None:
