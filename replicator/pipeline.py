@@ -236,9 +236,11 @@ class Flow:
             for row in rows:
                 since = settled.get((link, row.key), 0)
                 row.deltas = [delta for delta in row.deltas if delta[0] > since]
-        whole = batch.complete and not self._parts
-        reached = (batch.end or self.stream.position) if whole else 0
-        self._meet(changes, self._answers.due(reached) + (self._asked if whole else []))
+        if not self._parts:
+            # Of a transaction that comes in parts the first takes all that was answered before it was committed.
+            newest = max((row.lsn for rows in changes.values() for row in rows), default=0)
+            reached = (batch.end or self.stream.position) if batch.complete else newest
+            self._meet(changes, self._answers.due(reached) + (self._asked if batch.complete else []))
         if self._carried.parked:
             self._unpark_carried(changes)
         wanted = self._parking.retry | self._parking.behind(changes)
