@@ -429,9 +429,10 @@ class BatchWrite:
         earlier = from_json(parked.payload, program.feed.columns)
         earlier.parked = parked.id
         rows = changes.setdefault(parked.link, [])
-        for row in rows:
+        for place, row in enumerate(rows):
             if row.first_key == earlier.key:
-                earlier.followed_by(row, program.feed.tracked)
+                # A copy: the batch is gathered again if somebody holds a row, and must not have changed by then.
+                rows[place] = earlier.followed_by(replace(row), program.feed.tracked)
                 return
         if program.reread and earlier.op == UPDATE:
             # Both sides may have moved on while it waited: its fields take the values they have on the source now.

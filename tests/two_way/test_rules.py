@@ -266,3 +266,20 @@ def test_nothing_waits_for_a_record_that_is_gone(pair: Pair, node: str) -> None:
         pair.erp.execute("DELETE FROM erp.customer WHERE code = %s", (record.tag,))
     pair.settle()
     assert pair.rows("crm", sql, (key,)) == [("gone",)]
+
+
+def test_a_counter_behind_a_parked_change_counts_once_though_the_row_was_locked(pair: Pair) -> None:
+    """The step is tried again when somebody holds the row; what is gathered for it must not be gathered twice."""
+    record = Record(pair, "locked", visits=10)
+    record.crm(name="repeat('x', 81)", visits="visits + 5")
+    pair.settle()
+    assert [reason for _, _, _, reason, _, _ in pair.parked()] == ["refused"]
+    record.crm(name="'short'", visits="visits + 2")
+    with pair.erp.transaction():
+        pair.erp.execute("SELECT FROM erp.customer WHERE code = 'locked' FOR UPDATE")
+        while not pair.exchange.flows[0].totals.waiting:
+            pair.exchange.turn()
+            pair.exchange.wait(0.02)
+    pair.settle()
+    assert record.both("visits") == (17, 17)
+    assert pair.parked() == []
