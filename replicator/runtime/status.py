@@ -174,7 +174,7 @@ def _problems(status: Status) -> list[Finding]:
             if reason != WAITS:
                 records = "record is" if count == 1 else "records are"
                 message = f"{count:,} {records} parked: {reason}"
-                hint = "`replicator parked list` shows them and why"
+                hint = f"table replicator.parked on {flow.target} has the reason and message of each"
                 problems.append(Finding(where, "S003", message, hint))
     return problems
 
