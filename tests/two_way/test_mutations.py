@@ -13,7 +13,8 @@ from replicator.apply.healing import Healing
 from replicator.capture.batch import LinkChanges, RowChange, Touch
 from replicator.demo.servers import Server
 from tests.two_way.pair_of_nodes import Pair, linked
-from tests.two_way.test_rules_random import CRM, EDITS, ERP, LINKS, Tally, every_short, play, play_short
+from tests.two_way.rules_histories import Tally, every_short, play, play_short
+from tests.two_way.rules_records import CRM, EDITS, ERP, LINKS
 
 ENOUGH = 200  # random histories; a mutation is caught before they end
 
