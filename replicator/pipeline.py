@@ -4,6 +4,7 @@ A `Flow` leads from a source to a target. Its `step` does, in this order:
 
     read        whole transactions from the source's stream, one net change per row (capture/)
     gather      plus what the source answered itself by then, and parked changes that may go now
+    read on     existing records that are to be copied, a chunk at a time (apply/backfill.py)
     derive      plus what the links read on the source beside the row; records that only that concerns
     heal        edits that were read late are put right on their own node
     write       in ONE transaction on the target, link by link, parents first:
@@ -26,6 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from replicator.apply.answers import Answers
+from replicator.apply.backfill import Backfill
 from replicator.apply.derive import derive
 from replicator.apply.healing import Healing
 from replicator.apply.outcome import MirrorRow, Outcome
@@ -110,6 +112,7 @@ class Flow:
         self._parking = Parking()
         self._answers = Answers()
         self._weighed = {link: sum(1 << n for n in p.feed.weighed) for link, p in self.programs.items()}
+        self.backfill = Backfill(self.programs, source, state, nodes[0], batch_rows, stream.hidden)
         self._asked: list[tuple[str, RowChange]] = []  # records of which a person has decided something
         self._waited = 0  # the greatest stamp of parked changes that are tried again in this step
         self._passes = any(p.steps.announce for p in programs)  # other flows pass on what is written here
@@ -154,6 +157,7 @@ class Flow:
         self._answers.upto = saved.returned
         self.clock.last = saved.stamp
         self._parking.load(self._state.parked_keys())
+        self.backfill.load()
 
     def recover(self) -> None:
         """After both flows are prepared: what a crash left half way is finished first."""
@@ -182,13 +186,15 @@ class Flow:
     @property
     def owes(self) -> bool:
         """Whether there is something that the source has answered and the target does not have yet."""
-        return bool(self._answers.waiting or self._asked)
+        return bool(self._answers.waiting or self._asked or self.backfill)
 
     # -- the steps -----------------------------------------------------------------------------------------------
 
     def step(self) -> Step | None:
         """One turn. None when there was nothing to do. Raises WriteFailed of kind `busy` when it should be tried again
         later: nothing is lost then, and the other direction may go on."""
+        if self._pending is None and not self._parts and self.backfill.read():
+            self.stream.ask()  # so that it says soon that it has come so far
         batch = self._pending or self.stream.read(self._batch_rows)
         if batch is None:
             batch = Batch()
@@ -200,9 +206,11 @@ class Flow:
         changes = self._gather(batch)
         derive(self.programs, self._source, batch, changes)
         self._heal(changes)
+        self.backfill.meet(changes)
         staged = self._write.staged()
         try:
             self._carried.add(self._write_batch(batch, changes))
+            self._write_existing(batch)
             self._write.wake(self._carried)
             self._carried.parked += self._truncated(batch)
             if not batch.complete:
@@ -223,6 +231,8 @@ class Flow:
 
     def _something_else(self) -> bool:
         """Whether there is something to do although the stream has nothing."""
+        if self.backfill.due(self.stream.position, self._parking) is not None:
+            return True
         if self._answers.waiting and not self._answers.due(self.stream.position):
             self.stream.ask()  # so that it says soon that it has come so far
         return bool(self._answers.due(self.stream.position) or self._parking.retry or self._asked)
@@ -315,6 +325,16 @@ class Flow:
         self._writer.begin()
         return self._write.in_parts(changes)
 
+    def _write_existing(self, batch: Batch) -> None:
+        """The chunk of existing records that has its turn, behind the changes that came before it was read."""
+        chunk = self.backfill.due(batch.end or self.stream.position, self._parking) if batch.complete else None
+        if chunk is None:
+            return
+        self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
+        outcome = self._write.in_parts({chunk.link: chunk})
+        self.backfill.written(outcome)
+        self._carried.add(outcome)
+
     def _truncated(self, batch: Batch) -> list[Parked]:
         """TRUNCATE says nothing of rows and is never applied; it is parked for a person to see."""
         return [
@@ -374,6 +394,7 @@ class Flow:
         totals.parked = len(self._parking)
         self._answers.settled()
         self._asked.clear()
+        self.backfill.settled()
         for edits in self.edits.values():
             edits.landed(position)
         if self._back is not None and any(edits.known for edits in self.edits.values()):
@@ -417,6 +438,7 @@ class Flow:
     def ask_for_retries(self) -> None:
         """Looks whether a person asked for parked changes to be tried again, or decided what waits."""
         self._parking.retry |= set(self._state.retries())
+        self.backfill.load()
         self._asked = []
         for wanted in self._state.wanted() if self._back else ():
             row = self._asked_for(wanted)
@@ -484,5 +506,7 @@ class Flow:
     def _drained_to(self, position: int) -> None:
         self.drained = position
         if self._back is not None:
+            # What the other direction has written on the source since a chunk was read is not in that chunk.
+            known = position if self.backfill.at is None else min(position, self.backfill.at)
             for edits in self._back.edits.values():
-                edits.forget(position)
+                edits.forget(known)

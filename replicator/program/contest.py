@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from replicator.program.layout import Layout
 from replicator.program.sql import literal, quote
+from replicator.program.staging import EXISTING
 
 WRITING = "('U', 'A')"
 CONFLICT = (
@@ -71,7 +72,7 @@ def contest(layout: Layout, work: str, edits: str) -> str:
         f" CASE WHEN get_bit(met.lost, f.number) = 1 THEN {literal(layout.target)} ELSE {literal(layout.source)} END, f.rule, f.place"
         f" FROM met JOIN {work} w USING (seq) JOIN {joined_target(layout)}"
         f" CROSS JOIN LATERAL {per_field(layout, layout.tracked)}"
-        f" WHERE get_bit(met.fields, f.number) = 1 AND f.differs RETURNING 1),"
+        f" WHERE get_bit(met.fields, f.number) = 1 AND f.differs AND (w.op <> {literal(EXISTING)} OR w.act = 'A') RETURNING 1),"
         f" losing AS (SELECT seq, bit_or(lost) AS lost FROM met GROUP BY seq),"
         f" decided AS (UPDATE {work} w SET fields = w.fields & ~losing.lost FROM losing"
         f" WHERE losing.seq = w.seq AND losing.lost <> {none} RETURNING 1)"

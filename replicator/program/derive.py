@@ -24,7 +24,7 @@ def record_sql(layout: Layout) -> str:
     side = layout.source_side
     if side.query is not None:
         return f"SELECT {', '.join(f'{OWN}.{quote(c)}' for c in layout.feed.columns)} FROM ({side.query.text}\n) AS {OWN}"
-    columns = [_value(side, name) for name in layout.feed.columns]
+    columns = [own_value(side, name) for name in layout.feed.columns]
     return f"SELECT {', '.join(columns)} FROM {layout.source_relation} AS {OWN}"
 
 
@@ -34,7 +34,8 @@ def derived_sql(side: Side) -> str:
     return f"SELECT {', '.join(columns)} FROM {table(side.table)} AS {OWN}"
 
 
-def _value(side: Side, name: str) -> str:
+def own_value(side: Side, name: str) -> str:
+    """A column of the record `own`, derived ones worked out."""
     if name in side.derived:
         return f"({rendered(side.derived[name], _own)})"
     return _own(name)
@@ -50,7 +51,7 @@ def derive_of(layout: Layout) -> Derive | None:
         return None
     keys = layout.temporary("keys")
     columns = ", ".join(f"k_{i} {declared(c)}" for i, c in enumerate(layout.key_columns(layout.source)))
-    values = ", ".join(f"({_value(side, c) if side.query is None else _own(c)})::text" for c in layout.feed.columns)
+    values = ", ".join(f"({own_value(side, c) if side.query is None else _own(c)})::text" for c in layout.feed.columns)
     source = f"({side.query.text}\n)" if side.query is not None else layout.source_relation
     on = " AND ".join(f"{_own(name)} = k.k_{i}" for i, name in enumerate(side.key))
     beside = _beside(layout)

@@ -22,6 +22,7 @@ from replicator.program.existence import (
     tombstone_join,
     too_late,
 )
+from replicator.program.existing import pages_of
 from replicator.program.heal import heal_of
 from replicator.program.joined import joined_ddl
 from replicator.program.layout import Layout, is_plain
@@ -32,7 +33,7 @@ from replicator.program.program import Program, Steps
 from replicator.program.returned import before, returned
 from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, with_parameters
 from replicator.program.staging import (
-    ANSWER,
+    NOBODYS,
     can_come_later,
     can_miss,
     delete_statement,
@@ -105,6 +106,7 @@ def compile_paired(layout: Layout) -> Program:
         mirror=mirror_of(layout),
         heal=heal_of(layout) if tracked else None,
         derive=derive_of(layout),
+        pages=pages_of(layout),
         edits_load=f"COPY {edits} FROM STDIN" if remembered else None,
         edits_forget=with_parameters(f"DELETE FROM {edits} WHERE until <= CAST({PARAMETER} AS pg_lsn)") if remembered else None,
         edits_landed=f"DELETE FROM {edits} WHERE until IS NULL" if remembered else None,
@@ -202,7 +204,7 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     ]
     if risen:
         choices.append(
-            f"WHEN g.deleted_on = {literal(layout.target)} AND s.op <> {literal(ANSWER)} THEN 'R' WHEN g.deleted_on IS NOT NULL THEN 'T'"
+            f"WHEN g.deleted_on = {literal(layout.target)} AND s.op NOT IN {NOBODYS} THEN 'R' WHEN g.deleted_on IS NOT NULL THEN 'T'"
         )
     else:
         choices.append(f"WHEN EXISTS (SELECT FROM {tombstone} d WHERE {dead}) THEN 'T'")

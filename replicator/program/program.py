@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from replicator.capture.feed import Feed
 from replicator.capture.satellites import Satellite
 from replicator.model.link import Link
+from replicator.program.pages import Pages
 from replicator.program.projection import Enrichment
 
 
@@ -156,6 +157,7 @@ class Program:
     """One link in one flow.
 
     setup   DDL of the session's temporary tables
+    pages   how the source's records are read as they are
     load    the COPY statement that fills the stage; `header` names what stands before the values in each line
     edits_load, edits_forget   the target's own users' edits that were read lately, kept in the session
     newest_entry    position of the newest entry in the target's ledger that lies behind a position
@@ -172,6 +174,7 @@ class Program:
     setup: tuple[str, ...]
     load: str
     steps: Steps
+    pages: Pages
     enrichments: tuple[Enrichment, ...] = ()
     waits: tuple[Wait, ...] = ()
     mirror: Mirror | None = None

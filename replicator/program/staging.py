@@ -15,6 +15,8 @@ from replicator.program.sql import declared, quote
 # The staged operation of a change that is the other node's answer, not a user's edit; and of one whose record was made
 # again there, and has to be here.
 ANSWER, REMADE = "B", "A"
+EXISTING = "S"  # of a record as it is, for nobody has changed it: see existing.py
+NOBODYS = f"('{ANSWER}', '{EXISTING}')"  # operations that are no user's edit
 
 
 def stage_ddl(layout: Layout, stage: str) -> str:

@@ -1,0 +1,56 @@
+"""The records that are there already, as lines for the stage: read on the source, loaded on the target as they come.
+
+The source itself writes the lines (COPY's text format, in the order of `staging.stage_ddl`), so
+that nothing in between takes a value apart. Each is the record as a change of all its fields,
+older than any edit that is known (`stamp.undated`), staged as `EXISTING`: such a change creates,
+adopts and fills in like any other, but it is nobody's edit: it never makes a deleted record
+again, and what it meets is no conflict.
+"""
+
+from __future__ import annotations
+
+from replicator.mapping.expressions import to_sql
+from replicator.model.link import Expression
+from replicator.program.derive import OWN, own_value, record_sql
+from replicator.program.layout import Layout
+from replicator.program.pages import Pages
+from replicator.program.sql import bits, cast, declared, mask_of, quote, table
+from replicator.program.staging import EXISTING
+
+
+def pages_of(layout: Layout) -> Pages:
+    side, feed = layout.source_side, layout.feed
+    columns = [f"r.c_{i}" for i in range(len(feed.columns))]
+    line = [*columns[: feed.keys], *columns]
+    for enrichment in layout.enrichments:
+        line.append(_looked_up(layout, enrichment.field, enrichment.position))
+    line += ["0"] * len(layout.counted)
+    if layout.weighed:
+        line += [layout.none, layout.none]  # nothing is known of what stood there before
+        again = sum(e.field in layout.weighed for e in layout.enrichments)
+        line += ["NULL"] * (len(feed.weighed_columns) + again + len(layout.weighed))
+    where = side.where
+    return Pages(
+        record=record_sql(layout),
+        conditions=(f"COALESCE(({to_sql(where, lambda c: own_value(side, c))}), false)",) if where else (),
+        keys=tuple((f"{OWN}.{quote(c.name)}", declared(c)) for c in layout.key_columns(layout.source)),
+        line=", ".join(line),
+        dated=not layout.direct,
+        op="I" if layout.direct else EXISTING,
+        everything=bits(mask_of(range(layout.width)), layout.width),
+        columns=len(feed.columns),
+    )
+
+
+def condition_sql(layout: Layout, condition: Expression) -> str:
+    """An expression over the source's record, as `Pages` takes it."""
+    return f"COALESCE(({to_sql(condition, lambda c: own_value(layout.source_side, c))}), false)"
+
+
+def _looked_up(layout: Layout, number: int, position: int) -> str:
+    """What a lookup on the source finds: the natural key of the row that the column refers to."""
+    lookup = layout.link.fields[number].lookup
+    assert lookup is not None
+    column = layout.source_table.column(layout.feed.columns[position])
+    key = cast(f"r.c_{position}", column.type, column.base_type)
+    return f"(SELECT l.{quote(lookup.by)}::text FROM {table(lookup.table)} l WHERE l.{quote(lookup.key)} = {key} LIMIT 1)"
