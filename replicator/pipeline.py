@@ -432,6 +432,7 @@ class Flow:
     def _undo(self, staged: Staged) -> None:
         self._writer.rollback()
         self._write.restore(staged)
+        self.backfill.undone()
         self._carried, self._carried_rows = Outcome(), 0
         self.open = False
 

@@ -52,6 +52,7 @@ class _Reading:
     keys: list[list[str]]  # of a listed job: those that were asked for
     changed: dict[Key, int]
     since: float
+    written: bool = False  # in the transaction that is open
 
 
 class Backfill:
@@ -173,6 +174,7 @@ class Backfill:
         """The chunk is written with this outcome; in the transaction that is open: where the next one begins."""
         reading = self._reading
         assert reading is not None
+        reading.written = True
         counts = outcome.written.get(reading.job.link, {})
         self._state.progress(
             Progress(
@@ -187,10 +189,15 @@ class Backfill:
             )
         )
 
+    def undone(self) -> None:
+        """That transaction was not to be: the chunk is still to be written."""
+        if self._reading is not None:
+            self._reading.written = False
+
     def settled(self) -> None:
         """That transaction has committed."""
         reading = self._reading
-        if reading is None:
+        if reading is None or not reading.written:
             return
         self._reading = None
         now = time.monotonic()

@@ -7,6 +7,7 @@ and every later step reads only that. A decision changes `work.act` or takes bit
 
 from __future__ import annotations
 
+from replicator.model.stamp import NODES
 from replicator.program import names
 from replicator.program.contest import WRITING, contest, key_text, pair_of, put_back
 from replicator.program.derive import derive_of, record_sql
@@ -219,6 +220,7 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     choice = hold_choices(layout, born=f"NOT ({paired})")
     miss, raw = choice if choice else ("NULL", "NULL")
     written = layout.mask(set(layout.written))
+    everything = layout.mask(set(range(layout.width)))
     values = {
         "seq": "s.seq",
         "act": f"CASE {' '.join(choices)} ELSE 'I' END",
@@ -226,7 +228,7 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         "stamp": "s.stamp",
         "lsn": "s.lsn",
         "fields": f"CASE WHEN {paired} THEN s.fields & {written} ELSE {written} END",
-        "marks": "s.marks",
+        "marks": f"CASE WHEN NOT ({paired}) AND s.op = 'U' AND s.fields <> {everything} THEN {_marks_of_all()} ELSE s.marks END",
         "kept": f"CASE WHEN {paired} THEN s.fields & {layout.mask(set(layout.owned))} ELSE {layout.none} END",
         "miss": miss,
         "raw": raw,
@@ -254,6 +256,13 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         f" FROM {stage} s LEFT JOIN {crosswalk} x ON {on} {tombstone_join(layout, dead) if risen else ''}"
         f" {marked_join(layout, before) if restored else ''} {joins_of(layout)}"
     )
+
+
+def _marks_of_all() -> str:
+    """An edit of a record that the other side may have, unpaired so far, brings all of it along: what nobody has edited there is
+    as old as can be (stamp.undated), or it would beat edits of the other side."""
+    edited = "COALESCE(s.marks::jsonb, jsonb_build_array(jsonb_build_array(s.fields::text, s.stamp, s.lsn::text)))"
+    return f"({edited} || jsonb_build_array(jsonb_build_array((~s.fields)::text, s.stamp % {NODES}, s.lsn::text)))::text"
 
 
 def _hold(layout: Layout, work: str) -> str | None:

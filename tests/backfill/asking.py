@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from replicator.engines.postgres.setup import origin_name
-from tests.two_way.pair_of_nodes import Pair
+from tests.two_way.pair_of_nodes import Crash, Pair
 
 
 def target_of(pair: Pair, flow: str) -> psycopg.Connection:
@@ -33,8 +33,11 @@ def ask(
     assert row is not None
     for key, fields in listed:
         connection.execute("INSERT INTO replicator.backfill_record VALUES (%s, %s, %s)", (row[0], key, fields))
-    for one in pair.exchange.flows:
-        one.backfill.load()
+    try:
+        for one in pair.exchange.flows:
+            one.backfill.load()
+    except Crash:
+        pair.crash()
     return int(row[0])
 
 

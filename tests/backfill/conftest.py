@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests.apply.conftest import alarm, fresh  # noqa: F401 - fixtures
+from tests.apply.conftest import fresh  # noqa: F401 - a fixture

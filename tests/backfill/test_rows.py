@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.apply.conftest import Fresh
+from tests.apply.conftest import Fresh, alarm  # noqa: F401 - a fixture
 from tests.backfill.asking import ask, behind, state
 
 PAIRED = """
