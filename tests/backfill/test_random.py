@@ -16,6 +16,7 @@ import pytest
 
 from replicator.demo.servers import Server
 from tests.backfill.asking import ask, behind, target_of
+from tests.two_way.model import Record
 from tests.two_way.pair_of_nodes import Pair, linked
 from tests.two_way.test_random import CRM, ERP, FIELDS, LINKS, History
 
@@ -52,18 +53,14 @@ class FullAlready(History):
         name = f"{self.seed}-{'both-' if len(nodes) == 2 else ''}old-{self.value('name')}"
         for node in nodes:
             values = {f: self.value(f) for f in FIELDS}
-            columns = (name, *(values[f] for f in FIELDS))
-            literals = ", ".join(f"'{value}'" for value in columns)
+            literals = ", ".join(f"'{value}'" for value in (name, *(values[f] for f in FIELDS)))
             if node == "crm":
                 behind(self.pair, node, f"INSERT INTO crm.account (tag, name, city, score, active) VALUES ({literals}, true)")
             else:
                 behind(self.pair, node, f"INSERT INTO erp.customer (code, company, town, points) VALUES ({literals})")
-            known = self.model.records.get(name)
-            self.model.insert(name, values)
-            if known is not None:
-                for f in FIELDS:
-                    known.values[f] |= before[f]
-            before = {f: set(self.model.records[name].values[f]) for f in FIELDS}
+            record = self.model.records.setdefault(name, Record({f: set() for f in FIELDS}))
+            for f in FIELDS:
+                record.values[f].add(values[f])
         self.log.append(f"exists on {nodes} {name} {self.model.records[name].values}")
 
     def copy(self) -> None:
