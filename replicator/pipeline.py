@@ -507,7 +507,5 @@ class Flow:
     def _drained_to(self, position: int) -> None:
         self.drained = position
         if self._back is not None:
-            # What the other direction has written on the source since a chunk was read is not in that chunk.
-            known = position if self.backfill.at is None else min(position, self.backfill.at)
             for edits in self._back.edits.values():
-                edits.forget(known)
+                edits.forget(position)

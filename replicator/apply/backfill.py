@@ -11,9 +11,9 @@ users' edits as if it stood in the WAL there, and never lies over a newer one.
 
 A commit may be in the stream before anybody can see it (it waits for a standby): a snapshot that
 does not show a transaction which was handed out already is not taken. What the flow of the other
-direction writes on the source meanwhile is not in this stream; its edits are remembered until the
-chunk is through (`Flow._drained_to`), and beat it. Killed anywhere, the next chunk begins where the last
-one ended that committed.
+direction writes on the source meanwhile is not in this stream, but the edits behind it are remembered until
+the stream has come past it, which is after the chunk; they beat it. Killed anywhere, the next chunk
+begins where the last one ended that committed.
 """
 
 from __future__ import annotations
@@ -82,11 +82,6 @@ class Backfill:
     def __bool__(self) -> bool:
         """Whether there is something left to do."""
         return bool(self._jobs)
-
-    @property
-    def at(self) -> int | None:
-        """Where the chunk in hand was read."""
-        return self._reading.chunk.at if self._reading else None
 
     def load(self) -> None:
         """Looks what is to be done."""

@@ -127,3 +127,17 @@ def test_a_condition_and_listed_records(fresh: Fresh) -> None:
         pair.settle()
         assert pair.rows("erp", "SELECT company FROM customer WHERE tax_id = 'drifted'") == [("a2",)]
         assert pair.rows("erp", "SELECT count(*) FROM replicator.backfill_record") == [(0,)]
+
+
+def test_a_chunk_waits_for_the_changes_that_it_has_in_it_already(fresh: Fresh) -> None:
+    """Else what a counter was given would be counted twice: in the record as it was read, and as a change."""
+    accounts = "INSERT INTO account (name, vat, visits) SELECT 'a' || i, 'V' || i, 5 FROM generate_series(1, 20) i"
+    with fresh(CRM + accounts, ERP, PAIRED, batch_rows=2) as pair:
+        for number in range(1, 21):
+            pair.crm.execute("UPDATE account SET visits = visits + 3 WHERE vat = %s", (f"V{number}",))
+        ask(pair, "crm_to_erp", "customer")
+        pair.settle()
+        assert pair.rows("erp", "SELECT DISTINCT calls FROM customer") == [(8,)]
+        pair.erp.execute("UPDATE customer SET calls = calls + 1")
+        pair.settle()
+        assert pair.rows("crm", "SELECT DISTINCT visits FROM account") == [(9,)]
