@@ -16,6 +16,7 @@ from replicator.runtime.backfill import BACKFILL, Carrier, Connections, Copy, ca
 from replicator.runtime.checks import preflight
 from replicator.runtime.wiring import plain_connections
 
+from .backfill_words import progress, way
 from .output import Output, rich_table
 from .session import ConfigOption, JsonOption, open_session
 
@@ -74,16 +75,16 @@ def backfill(
         ids = request(connections, wanted, rate, restart)
         if not wait:
             output.line(f"asked for {len(wanted)}; `replicator status` shows how far they are")
-            output.document({"backfills": [_document(state) for state in look(connections, ids)]})
+            output.document({"backfills": [state.as_object() for state in look(connections, ids)]})
             return 0
         states = _watch(output, loaded, session.environ, connections, wanted, ids)
     finally:
         for connection in connections.values():
             connection.close()
-    output.document({"backfills": [_document(state) for state in states]})
+    output.document({"backfills": [state.as_object() for state in states]})
     failed = [state for state in states if state.problem]
     for state in failed:
-        output.aside(f"{state.link} {_way(state.flow)}: not done: {state.problem}", "bold red")
+        output.aside(f"{state.link} {way(state.flow)}: not done: {state.problem}", "bold red")
     return 3 if failed else 1 if any(state.parked for state in states) else 0
 
 
@@ -100,7 +101,7 @@ def _cancel(output: Output, connections: Connections, wanted: Sequence[Copy]) ->
 
 def _show_wanted(output: Output, wanted: Sequence[Copy]) -> None:
     rows = [
-        (copy.link.name, f"{copy.source} to {copy.target}", copy.expected, _progress(copy.under_way) if copy.under_way else "new")
+        (copy.link.name, f"{copy.source} to {copy.target}", copy.expected, progress(copy.under_way) if copy.under_way else "new")
         for copy in wanted
     ]
     output.table(("link", "way", "records", ""), rows, right=(2,))
@@ -136,7 +137,7 @@ def _watch(
                     said = time.monotonic()
                     for state in states:
                         if state.finished is None and (state.started or not any(s.started for s in states)):
-                            output.aside(f"{state.link} {_way(state.flow)}: {_progress(state)}")
+                            output.aside(f"{state.link} {way(state.flow)}: {progress(state)}")
     except KeyboardInterrupt:
         goes_on = "the replicator goes on with it; --cancel gives it up" if carrier is None else "say it again to go on, or `run`"
         output.aside(f"stopped watching: {goes_on}")
@@ -149,48 +150,9 @@ def _watch(
 
 
 def _rows(states: Sequence[BackfillState]) -> list[tuple[str, str, str]]:
-    return [(state.link, _way(state.flow), _progress(state)) for state in states]
-
-
-def _way(flow: str) -> str:
-    return flow.replace("_to_", " to ")
-
-
-def _progress(state: BackfillState) -> str:
-    if state.problem:
-        return f"not done: {state.problem}"
-    counts = f"{state.records:,}"
-    if state.finished is None and state.expected:
-        share = min(99, int(100 * state.records / state.expected)) if state.records < state.expected else 99
-        counts += f" of {state.expected:,} ({share} %)"
-    parts = [f"{counts} records", f"{state.created:,} created", f"{state.changed:,} changed"]
-    if state.parked:
-        parts.append(f"{state.parked:,} parked")
-    if state.per_second is not None:
-        parts.append(f"{state.per_second:,.0f}/s")
-    if state.finished is not None:
-        parts.append("done")
-    elif state.seconds_left is not None:
-        parts.append(f"{_time(state.seconds_left)} left")
-    elif state.started is None:
-        return "waits for its turn"
-    return ", ".join(parts)
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+    return [(state.link, way(state.flow), progress(state)) for state in states]
 
 
 def _as_asked(copy: Copy) -> dict[str, Any]:
     done = copy.under_way.records if copy.under_way else 0
     return {"link": copy.link.name, "from": copy.source, "to": copy.target, "expected": copy.expected, "records": done}
-
-
-def _document(state: BackfillState) -> dict[str, Any]:
-    return {
-        "id": state.id, "link": state.link, "flow": state.flow, "expected": state.expected, "records": state.records,
-        "created": state.created, "changed": state.changed, "parked": state.parked, "finished": state.finished,
-        "per_second": state.per_second, "problem": state.problem,
-    }  # fmt: skip

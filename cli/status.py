@@ -7,6 +7,7 @@ import typer
 from replicator.runtime.clocks import Distance
 from replicator.runtime.status import FlowStatus, Status, as_document, read_status, unreachable_error
 
+from .backfill_words import progress, way
 from .output import Output, as_object
 from .session import ConfigOption, JsonOption, open_session
 
@@ -56,6 +57,10 @@ def _show(output: Output, found: Status, limit: int) -> None:
         for flow in found.flows
     ]
     output.table(headers, rows, right=(2, 4, 5, 6))
+    copies = [copy for flow in found.flows for copy in flow.backfills if copy.finished is None]
+    if copies:
+        output.line()
+        output.table(("under way", "link", "way", "progress"), [(c.why, c.link, way(c.flow), progress(c)) for c in copies])
     if found.pairs:
         output.line()
         output.table(("link", "pairs"), sorted(found.pairs.items()), right=(1,))

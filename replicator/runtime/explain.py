@@ -25,7 +25,7 @@ from replicator.model.link import Field, Link
 from replicator.program.layout import Layout, is_plain
 from replicator.runtime.history import Conflict, Connections, as_document, of_record, require_state
 
-How = Literal["edit", "settled", "waits", "owned", "one way", "made", "unknown"]
+How = Literal["edit", "copied", "settled", "waits", "owned", "one way", "made", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class _Search:
 
     def _made(self, pairs: Sequence[PairRow]) -> Made | None:
         made = next((pair.made for pair in pairs if pair.made is not None), None)
-        return None if made is None else Made(node_of(self.config, made), stamp.time_of(made))
+        return None if made is None or not stamp.is_dated(made) else Made(node_of(self.config, made), stamp.time_of(made))
 
     def _same_key(self, node: str, key: Key) -> Explanation | None:
         """Without a crosswalk: the other side's key is a copy of this one's."""
@@ -299,6 +299,8 @@ def _origin(
     if newest is not None:
         made, entry, _ = newest
         node = node_of(config, made)
+        if not stamp.is_dated(made):
+            return Origin("copied", node)
         return Origin("edit", node, edited, entry.source_lsn, entry.lsn, _decided(logged, made, node))
     if one.rule.owner is not None and len(one.writes) > 1:
         return Origin("owned", one.rule.owner, conflict=next(iter(logged), None))

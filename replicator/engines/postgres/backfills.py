@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import psycopg
 
@@ -13,6 +14,7 @@ from replicator.model.table import TableName
 from replicator.program.sql import table
 
 COUNT_TIMEOUT = "3s"
+CANCELLED = "cancelled"  # the problem of what a person has given up
 COUNTED_UPTO = 2_000_000  # rows; a larger table's number is estimated
 
 
@@ -50,6 +52,14 @@ class BackfillState:
             return None
         seconds = (self.moved - self.started).total_seconds()
         return self.records / seconds if seconds > 0 else None
+
+    def as_object(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "id": self.id, "link": self.link, "flow": self.flow, "why": self.why, "expected": self.expected,
+            "records": self.records, "created": self.created, "changed": self.changed, "parked": self.parked,
+            "per_second": self.per_second, "finished": self.finished, "problem": self.problem,
+        }  # fmt: skip
 
     @property
     def seconds_left(self) -> float | None:
