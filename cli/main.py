@@ -18,7 +18,7 @@ import typer
 
 from replicator.errors import ReplicatorError
 
-from . import backfill, check, conflicts, demo, explain, init, lint, plan, run, schema, status, teardown, test
+from . import backfill, check, conflicts, demo, explain, init, lint, match, plan, run, schema, status, teardown, test
 from .output import Output
 from .session import Common, ConfigOption, JsonOption
 
@@ -36,6 +36,8 @@ app.command("plan")(plan.plan)
 app.command("lint")(lint.lint)
 app.command("check")(check.check)
 app.command("run")(run.run)
+app.command("match")(match.match)
+app.command("unmatch")(match.unmatch)
 app.command("backfill")(backfill.backfill)
 app.command("status")(status.status)
 app.add_typer(conflicts.app, name="conflicts")

@@ -56,10 +56,15 @@ def link_schema(nodes: Sequence[str] = ()) -> Schema:
     names = _Names(tuple(nodes))
     per_node = names.per_node
     set_columns: Schema = {"type": "string", "pattern": SET}
+    columns = {names.pattern(("loose",)): COLUMNS}
+    match: Schema = {
+        "type": "object", "properties": {"loose": SWITCH}, "patternProperties": columns, "additionalProperties": False,
+        "minProperties": 2,
+    }  # fmt: skip
     keys: dict[str, Schema] = {
         "link": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"},
         "flow": {"type": "string", "pattern": rf"^\s*{NAME}\s*(->|<->)\s*{NAME}\s*$", "examples": ["crm -> erp", "crm <-> erp"]},
-        "match": {**per_node(COLUMNS), "minProperties": 2, "maxProperties": 2},
+        "match": {"anyOf": [match, {"type": "array", "items": match, "minItems": 1}]},
         "create": per_node({"anyOf": [_word("never", "Records are never made there."), EXPRESSION]}),
         "delete": per_node(
             {

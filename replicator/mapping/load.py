@@ -118,7 +118,9 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     sides = read_side(root, nodes[0], scope), read_side(root, nodes[1], scope)
     derived = frozenset((side.node, name) for side in sides if side for name in side.derived)
     scope = replace(scope, read_only=derived)
-    match, match_mark = read_match(root, scope)
+    matching = read_match(root, scope)
+    # While changes flow, only what leaves no doubt is paired: the most trusted rule, if it goes by the very values.
+    match = matching[0].columns if matching and not matching[0].loose else {}
     create = read_create(root, scope)
     delete = read_delete(root, scope, mark)
     restore = read_restore(root, delete, scope)
@@ -139,8 +141,9 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
         check_slices(fields, (sides[0], sides[1]), match, never, scope)
     return Link(
         name=name, sides=(sides[0], sides[1]), flows=scope.flows, match=match, create=create, delete=delete,
-        rule=rule, fields=fields, mark=mark, match_mark=match_mark, groups=groups, update_wins=update_wins,
-        restore=restore,
+        rule=rule, fields=fields, mark=mark, match_mark=matching[0].mark if matching else None, groups=groups,
+        update_wins=update_wins,
+        restore=restore, matching=matching,
     )  # fmt: skip
 
 

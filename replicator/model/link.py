@@ -215,8 +215,19 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchRule:
+    """Columns by which records that both sides have are recognised: node -> names, compared in order.
+    `loose`: without case, blanks and punctuation."""
+
+    columns: dict[str, tuple[str, ...]]
+    loose: bool
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
-    """`sides` in the order of the file. `match`: node -> columns that identify a record both sides may have already.
+    """`sides` in the order of the file. `match`: node -> columns that identify a record both sides may have already, whenever
+    one is about to be made; `matching`: all rules of that kind, the most trusted first, which `replicator match` goes by.
     `create`: node -> condition over the other node's record under which a record may be created on `node`.
     `flows`: the directions that exist, as (source node, target node).
     `update_wins`: whether an edit that meets a delete wins, so that the record is made again (else the delete wins).
@@ -235,6 +246,7 @@ class Link:
     groups: tuple[Group, ...] = ()
     update_wins: bool = False
     restore: dict[str, Restore] = field(default_factory=dict)
+    matching: tuple[MatchRule, ...] = ()
 
     @property
     def arbiter(self) -> str:

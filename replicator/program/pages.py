@@ -44,6 +44,11 @@ class Pages:
         order = ", ".join(sql for sql, _ in self.keys)
         return self._copy(f"{self.record}{where} ORDER BY {order} LIMIT {limit:d}", self.everything, stamp, at)
 
+    def all(self, stamp: int, at: str) -> str:
+        """COPY of every record, in no order."""
+        where = f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+        return self._copy(f"{self.record}{where}", self.everything, stamp, at)
+
     def listed(self, records: Sequence[tuple[Sequence[str], str | None]], stamp: int, at: str) -> str:
         """COPY of these records, as far as they are there: (key, mask of fields as text or None for all)."""
         rows = []

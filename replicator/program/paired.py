@@ -96,7 +96,7 @@ def compile_paired(layout: Layout) -> Program:
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
             bury=_bury(layout, work),
             announce=announce(layout, work),
-            alone=alone(layout, work) if _match_names(layout) else None,
+            alone=alone(layout, work) if match_names(layout) else None,
             remember=_remember(layout, work) if remembered else None,
             returned=returned(layout, work),
             clear=(f"TRUNCATE {stage}, {work}",),
@@ -160,7 +160,7 @@ def _edits_ddl(layout: Layout, edits: str) -> str:
     return f"CREATE TEMP TABLE IF NOT EXISTS {edits} ({keys}, fields bit varying, stamp bigint, answer boolean, until pg_lsn)"
 
 
-def _match_names(layout: Layout) -> list[tuple[str, str]]:
+def match_names(layout: Layout) -> list[tuple[str, str]]:
     """(source column, target column) that identify a record both sides may have. Plainly copied keys always do."""
     match = layout.link.match
     if match:
@@ -175,7 +175,7 @@ def _match_names(layout: Layout) -> list[tuple[str, str]]:
 
 
 def _match_columns(layout: Layout) -> list:  # type: ignore[type-arg]
-    return [layout.target_table.column(name) for _, name in _match_names(layout)]
+    return [layout.target_table.column(name) for _, name in match_names(layout)]
 
 
 def _match_value(layout: Layout, source_column: str, target_column: str) -> str:
@@ -249,7 +249,7 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     }
     for i, miss_later in can_come_later(layout).items():
         values[f"l_{i}"] = f"CASE WHEN {miss_later} THEN {layout.projected[i].raw} END"
-    values |= {f"m_{j}": _match_value(layout, a, b) for j, (a, b) in enumerate(_match_names(layout))}
+    values |= {f"m_{j}": _match_value(layout, a, b) for j, (a, b) in enumerate(match_names(layout))}
     # Key by key: a join may read the whole crosswalk for every batch, which takes the longer the more there is.
     on = " AND ".join(f"x.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
     return (
@@ -292,7 +292,7 @@ def _later(layout: Layout, work: str) -> str | None:
 
 
 def _adopt(layout: Layout, work: str) -> str | None:
-    matched = _match_names(layout)
+    matched = match_names(layout)
     if not matched:
         return None
     crosswalk = state(names.crosswalk(layout.link))
