@@ -57,8 +57,9 @@ def link_schema(nodes: Sequence[str] = ()) -> Schema:
     per_node = names.per_node
     set_columns: Schema = {"type": "string", "pattern": SET}
     columns = {names.pattern(("loose",)): COLUMNS}
+    loose = {**SWITCH, "description": words.MATCH["loose"]}
     match: Schema = {
-        "type": "object", "properties": {"loose": SWITCH}, "patternProperties": columns, "additionalProperties": False,
+        "type": "object", "properties": {"loose": loose}, "patternProperties": columns, "additionalProperties": False,
         "minProperties": 2,
     }  # fmt: skip
     keys: dict[str, Schema] = {

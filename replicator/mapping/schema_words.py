@@ -17,6 +17,9 @@ LINK = {
     "groups": "Fields that win or lose together, such as the parts of an address: `{address: [street, zip, city]}`.",
     "fields": "What corresponds to what, one entry a field.",
 }
+MATCH = {
+    "loose": "Values are compared without case, blanks and punctuation; asked by `replicator match` only.",
+}
 SIDE = {
     "table": "The table whose rows are the records: `schema.name`.",
     "query": "A SELECT whose rows are the records, instead of a table; it is only read, so the link goes one way.",
