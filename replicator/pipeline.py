@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from replicator.apply.answers import Answers
@@ -88,12 +88,14 @@ class Flow:
         stream: Stream,
         writer: Writer,
         source: Writer,
+        reader: Callable[[], Writer],
         state: FlowState,
         clock: Clock,
         batch_rows: int,
         beyond: Mapping[str, frozenset[int]],
     ) -> None:
         """nodes: the numbers of source and target. `source`: the session that writes on the source for this pair of nodes.
+        `reader`: one more session there, for reading ahead.
         `clock`: stamps the source's transactions. `beyond`: link -> numbers of the nodes whose edits come from the source."""
         self.name = name
         self.programs = {program.link.name: program for program in programs}
@@ -112,7 +114,7 @@ class Flow:
         self._parking = Parking()
         self._answers = Answers()
         self._weighed = {link: sum(1 << n for n in p.feed.weighed) for link, p in self.programs.items()}
-        self.backfill = Backfill(self.programs, source, state, nodes[0], batch_rows, stream.hidden)
+        self.backfill = Backfill(self.programs, reader, state, stream, nodes[0], batch_rows)
         self._asked: list[tuple[str, RowChange]] = []  # records of which a person has decided something
         self._waited = 0  # the greatest stamp of parked changes that are tried again in this step
         self._passes = any(p.steps.announce for p in programs)  # other flows pass on what is written here
@@ -507,5 +509,8 @@ class Flow:
     def _drained_to(self, position: int) -> None:
         self.drained = position
         if self._back is not None:
+            # What the other direction has written on the source since a chunk was read is not in that chunk.
+            floor = self.backfill.floor
+            known = position if floor is None else min(position, floor)
             for edits in self._back.edits.values():
-                edits.forget(position)
+                edits.forget(known)

@@ -73,7 +73,7 @@ def compile_paired(layout: Layout) -> Program:
             later=_later(layout, work),
             ambiguous=f"DELETE FROM {work} WHERE act = 'M' RETURNING seq",
             mint=_mint(layout, work),
-            contest=contest(layout, work, edits) if tracked else None,
+            contest=contest(layout, work, edits) if tracked or layout.weighed else None,
             stand_up=stand_up(layout, work, edits) if remembered else None,
             missed=missed(layout, work),
             revive=revive(layout, work),

@@ -67,12 +67,15 @@ class PostgresStream:
     def position(self) -> int:
         return self._position
 
-    def hidden(self, snapshot: str) -> bool:
+    def handed(self) -> frozenset[int]:
+        return frozenset(self._assembler.recent)
+
+    def hidden(self, snapshot: str, handed: frozenset[int]) -> bool:
         _, end, running = snapshot.split(":")
         limit = int(end) & XID
         hidden = {int(xid) & XID for xid in running.split(",") if xid}
         # Transaction numbers go round: whichever lies less than half way behind the limit came before it.
-        return any(xid in hidden or (limit - xid - 1) & XID > XID >> 1 for xid in self._assembler.recent)
+        return any(xid in hidden or (limit - xid - 1) & XID > XID >> 1 for xid in handed)
 
     def fileno(self) -> int:
         return self._pgconn.socket
