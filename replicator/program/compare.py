@@ -43,6 +43,7 @@ class Compare:
     source_setup: tuple[str, ...]
     target_setup: tuple[str, ...]
     wanted: str
+    wanted_table: str
     load: str
     sift: str
     every: str
@@ -86,6 +87,7 @@ def compare_of(layout: Layout, program: Program, numbers: Sequence[int]) -> Comp
         source_setup=(f"CREATE TEMP TABLE IF NOT EXISTS {wanted} ({keys})",),
         target_setup=tuple(f"CREATE TEMP TABLE IF NOT EXISTS {name} (LIKE {stage})" for name in (sieve, suspects)),
         wanted=f"COPY {wanted} FROM STDIN",
+        wanted_table=wanted,
         load=f"COPY {sieve} FROM STDIN",
         sift=with_parameters(
             f"INSERT INTO {suspects} {number}, {values} FROM {sieve} s {_beside(layout, program, numbers)}"
