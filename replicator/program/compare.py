@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from replicator.mapping.expressions import to_sql
 from replicator.mapping.queries import rendered
+from replicator.model.link import Side
 from replicator.program import names
 from replicator.program.contest import WRITING, joined_target
 from replicator.program.derive import record_sql
@@ -110,9 +111,8 @@ def records_of(layout: Layout) -> str:
     return f"({record_sql(layout)}) AS r ({', '.join(quote(c) for c in layout.feed.columns)})"
 
 
-def takes_part(layout: Layout) -> str:
-    """Over the target's row `t`: whether it is there and takes part."""
-    side = layout.target_side
+def takes_part(side: Side) -> str:
+    """Over the side's row `t`: whether it is there and takes part."""
 
     def value(column: str) -> str:
         query = side.derived.get(column)
@@ -176,7 +176,7 @@ def _beside(layout: Layout, program: Program, numbers: Sequence[int]) -> str:
 
 
 def _equal(layout: Layout, numbers: Sequence[int]) -> str:
-    conditions = [takes_part(layout), *([layout.inside] if layout.inside else [])]
+    conditions = [takes_part(layout.target_side), *([layout.inside] if layout.inside else [])]
     conditions += [f"NOT COALESCE({miss}, false)" for _, miss in _misses(layout)]
     conditions += [f"NOT ({_differs(layout, i, layout.projected[i].value)})" for i in numbers]
     return " AND ".join(conditions)
@@ -211,7 +211,7 @@ def _of_pairs(layout: Layout, numbers: Sequence[int]) -> tuple[str, str | None]:
     dead = " AND ".join(f"d.{quote(k)} = w.s_{i}" for i, k in enumerate(layout.source_keys))
     acts = (
         f"SELECT w.seq, w.act::text, {source}, CASE WHEN w.t_0 IS NOT NULL THEN {target} END,"
-        f" t.{quote(layout.target_side.key[0])} IS NOT NULL, {takes_part(layout)}, {_digest(layout, values)},"
+        f" t.{quote(layout.target_side.key[0])} IS NOT NULL, {takes_part(layout.target_side)}, {_digest(layout, values)},"
         f" EXISTS (SELECT FROM {state(names.tombstone(layout.link))} d WHERE {dead})"
         f" FROM {work} w LEFT JOIN {joined_target(layout)} ORDER BY w.seq"
     )
@@ -235,7 +235,7 @@ def _of_copies(layout: Layout, numbers: Sequence[int]) -> tuple[str, str | None]
     rows = f"FROM {stage} s {joins_of(layout)} LEFT JOIN {layout.target_relation} t ON {same}"
     target = f"ARRAY[{', '.join(f'({value})::text' for _, value in key_values(layout))}]"
     acts = (
-        f"SELECT s.seq, {act}, {_source_key(layout)}, {target}, {there}, {takes_part(layout)}, {_digest(layout, values)}, false"
+        f"SELECT s.seq, {act}, {_source_key(layout)}, {target}, {there}, {takes_part(layout.target_side)}, {_digest(layout, values)}, false"
         f" {rows} ORDER BY s.seq"
     )
     fields = (

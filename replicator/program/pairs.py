@@ -112,7 +112,7 @@ def _present(link: Link, layouts: Mapping[str, Layout], node: str) -> tuple[str,
         return f"SELECT {listed} FROM {records_of(layouts[node])}{where}", keys
     layout = layouts[link.other(node).node]
     listed = ", ".join(f"t.{quote(k)} AS k_{i}" for i, k in enumerate(side.key))
-    return f"SELECT {listed} FROM {layout.target_relation} t WHERE {takes_part(layout)}", keys
+    return f"SELECT {listed} FROM {layout.target_relation} t WHERE {takes_part(layout.target_side)}", keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def extras(layout: Layout) -> Extras:
     typed = " AND ".join(f"t.{quote(target.name)} = CAST(k.k_{i} AS {declared(target)})" for i, (_, target) in columns)
     texts = " AND ".join(f"t.{quote(target.name)}::text = k.k_{i}::text" for i, (_, target) in columns)
     found = (
-        f"CREATE TEMP TABLE {others} AS SELECT ARRAY[{listed}] AS key FROM {layout.target_relation} t WHERE {takes_part(layout)}"
+        f"CREATE TEMP TABLE {others} AS SELECT ARRAY[{listed}] AS key FROM {layout.target_relation} t WHERE {takes_part(layout.target_side)}"
         f" AND NOT EXISTS (SELECT FROM {keys} k WHERE {{same}})"
     )
     return Extras(

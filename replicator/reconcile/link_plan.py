@@ -15,6 +15,7 @@ from replicator.program.compare import Compare, compare_of
 from replicator.program.layout import Layout
 from replicator.program.pairs import Extras, PairChecks, extras, pair_checks
 from replicator.program.program import Program
+from replicator.program.sums import Sums, sums_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class LinkPlan:
-    """back_fields: whether the way back has fields of its own. checks: by node. extras: of links without pairs."""
+    """back_fields: whether the way back has fields of its own. checks, sums: by node. extras: of links without pairs."""
 
     link: Link
     forward: Way
@@ -42,6 +43,7 @@ class LinkPlan:
     back_fields: bool
     checks: Mapping[str, PairChecks]
     extras: Extras | None
+    sums: Mapping[str, Sums] | None
 
     @property
     def paired(self) -> bool:
@@ -68,6 +70,7 @@ def link_plan(programs: Mapping[tuple[str, str], Program], layouts: Mapping[tupl
         back_fields=back is not None and back.asked.fields is not None,
         checks={node: pair_checks(link, by_source, node) for node in flow},
         extras=None if forward.program.paired else extras(forward.layout),
+        sums=sums_of(link, forward.layout, sorted({*forward.layout.projected, *(back.layout.projected if back else ())})),
     )
 
 

@@ -1,9 +1,10 @@
 """One look at both sides of a link, each side with one snapshot: what does not agree.
 
-A whole look ships every record of the forward side once. The rest follows from counting, for both snapshots stand still:
+A whole look ships every record of the forward side once, or where sums tell (program/sums.py) those in buckets that are
+not alike. The rest follows from counting, for both snapshots stand still:
 
-    every record shipped that is plainly equal has its pair, and a record on the other side, of its own (keys are unique);
-    so if the other node has no more pairs than records shipped had, no pair's record is gone from the forward side, and if
+    every record that is plainly equal has its pair, and a record on the other side, of its own (keys are unique);
+    so if the other node has no more pairs than these records have, no pair's record is gone from the forward side, and if
     it has no more records than were met, none is there without a pair. Only where a count differs the records are sought.
 
 That the two nodes know the same pairs is compared by sums over buckets, and pair by pair where a sum differs.
@@ -12,17 +13,21 @@ A look at some records only (`again`, `of_changed`) ships those, and seeks what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from replicator.errors import WriteFailed
 from replicator.model.stamp import make
 from replicator.ports.proofs import Proofs
 from replicator.ports.session import Session
+from replicator.program.sums import Sums
 from replicator.reconcile.compare import Comparison, Key, Verdict
 from replicator.reconcile.difference import Difference
 from replicator.reconcile.link_plan import LinkPlan, Way
+
+T = TypeVar("T")
 
 FETCHED = 5_000
 REMEMBERED = 200_000  # keys that are not told twice; beyond, a record may be named under two kinds
@@ -82,22 +87,55 @@ class Look:
 
     def whole(self) -> Iterator[Difference]:
         plan, forward = self.plan, self._forward
-        if plan.paired:
+        if plan.sums is not None:
+            self.met = yield from self._unlike(plan.sums)
+        elif plan.paired:
             yield from self._lone()
-        self.shipped = forward.read(inside=True, seen=self._seen)
-        paired = self.met = self.shipped - forward.suspects - forward.unreadable
+        some = plan.sums is not None
+        paired = self.met
+        self.shipped = forward.read(inside=True, wanted=some, seen=self._seen)
+        equal = self.shipped - forward.suspects - forward.unreadable
+        paired += equal
+        self.met += equal
         for verdict in forward.verdicts():
             paired += verdict.act in PAIRED
             self.met += verdict.act in PAIRED and verdict.inside
             yield from self._difference(plan.forward, verdict)
         if plan.paired and paired != self._pairs:
             yield from self._dead()
-        if plan.back_fields:
-            yield from self._backward(wanted=False)
-        elif plan.back is not None or not plan.paired:
-            there = self._there
-            if there.session.query(plan.checks[there.name].records)[0][0] != self.met:
-                yield from self._backward(self._want_unpaired()) if plan.paired else self._extras()
+        there = self._there
+        missed = there.session.query(plan.checks[there.name].records)[0][0] != self.met
+        if plan.back is not None:
+            if missed and (some or not plan.back_fields):
+                self._want_unpaired(plan.back)
+            if missed or plan.back_fields:
+                yield from self._backward(wanted=some or not plan.back_fields)
+        elif missed and not plan.paired:
+            yield from self._extras()
+
+    def _unlike(self, sums: Mapping[str, Sums]) -> Generator[Difference, None, int]:
+        """By sums in place: what has to be compared is wanted. Gives how many need not be: equal, and met on both sides."""
+
+        def asked(node: Node) -> tuple[dict[int, tuple[int, int]], int, int]:
+            found = {bucket: (count, total) for bucket, count, total in node.session.query(sums[node.name].sums)}
+            known = sums[node.name].pairs
+            records = node.session.query(self.plan.checks[node.name].records)[0][0]
+            return found, node.session.query(known)[0][0] if known is not None else 0, records
+
+        (here, pairs_here, records_here), (there, pairs_there, _) = self._both(asked)
+        unlike = sorted(bucket for bucket in here.keys() | there.keys() if here.get(bucket) != there.get(bucket))
+        live_here, live_there = (sum(count for count, _ in found.values()) for found in (here, there))
+        self._pairs = pairs_there
+        if self.plan.paired and (unlike or pairs_here != live_here or pairs_there != live_there):
+            yield from self._lone()
+        listed = ", ".join(map(str, unlike))
+        for way in (self.plan.forward, self.plan.back):
+            if way is not None and unlike:
+                keys = sums[way.source].listed.replace("{buckets}", listed)
+                self._nodes[way.source].session.execute(f"INSERT INTO {way.asked.wanted_table} {keys}")
+        if self.plan.paired and records_here != live_here:
+            self._want_unpaired(self.plan.forward)
+        return live_here - sum(here[bucket][0] for bucket in unlike if bucket in here)
 
     def again(self, differences: Callable[[], Iterable[Difference]]) -> Iterator[Difference]:
         """The records of these once more."""
@@ -127,7 +165,7 @@ class Look:
     def _there(self) -> Node:
         return self._nodes[self.plan.forward.target]
 
-    def _both(self, question: Callable[[Node], list[tuple]]) -> list[list[tuple]]:  # type: ignore[type-arg]
+    def _both(self, question: Callable[[Node], T]) -> list[T]:
         """Asked of both nodes at the same time: of this one, then of the other."""
         with ThreadPoolExecutor(2) as pool:
             return list(pool.map(question, (self._here, self._there)))
@@ -171,12 +209,9 @@ class Look:
                 kind = "missing" if plan.back is not None else "extra"
                 yield Difference(plan.link.name, kind, keys, self._there.name, self._here.name)
 
-    def _want_unpaired(self) -> bool:
-        plan = self.plan
-        assert plan.back is not None
-        sql = f"INSERT INTO {plan.back.asked.wanted_table} {plan.checks[self._there.name].unpaired}"
-        self._there.session.execute(sql)
-        return True
+    def _want_unpaired(self, way: Way) -> None:
+        sql = f"INSERT INTO {way.asked.wanted_table} {self.plan.checks[way.source].unpaired}"
+        self._nodes[way.source].session.execute(sql)
 
     def _backward(self, wanted: bool) -> Iterator[Difference]:
         """What becomes of the other side's records: of those that are wanted, or of all."""
