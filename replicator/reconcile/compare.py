@@ -32,7 +32,7 @@ class Verdict:
 
     there, inside   whether the target's record is there, and takes part
     fields          name -> values, where they differ
-    wait            what it would wait for
+    wait            what it would wait for; that field is not among `fields`
     digest          of everything that was compared
     dead            a pair of the source's record is among the tombstones
     """
@@ -212,8 +212,9 @@ class Comparison:
         waits = {wait.field: wait for wait in self._program.waits}
         fields = _Ahead(self._fetched("fields") if self._asked.fields else iter(()))
         for seq, act, source, key, there, inside, digest, dead in self._fetched("acts"):
-            differing = {name: (comes, stands) for _, _, name, comes, stands in fields.of(seq)}
-            wait = waits[held[seq]] if seq in held else None
+            missing = held.get(seq)
+            wait = None if missing is None else waits[missing]
+            differing = {name: (comes, stands) for _, i, name, comes, stands in fields.of(seq) if i != missing}
             to = None if key is None else _key(key)
             yield Verdict(act, _key(source), to, there, inside, differing, wait, digest, dead)
         target.execute("ROLLBACK TO SAVEPOINT judging")
@@ -227,10 +228,9 @@ class Comparison:
             if steps.adopt:
                 target.execute(steps.adopt)
         target.execute(f"DECLARE acts NO SCROLL CURSOR FOR {self._asked.acts}")
-        held = {seq: number for seq, number, _ in target.query(steps.hold)} if steps.hold else {}
         if self._asked.fields:
             target.execute(f"DECLARE fields NO SCROLL CURSOR FOR {self._asked.fields}")
-        return held
+        return {seq: number for seq, number, _ in target.query(steps.hold)} if steps.hold else {}
 
     def _fetched(self, cursor: str) -> Iterator[tuple]:  # type: ignore[type-arg]
         while rows := self._target.query(f"FETCH {FETCHED} FROM {cursor}"):

@@ -46,6 +46,7 @@ class Causes(Protocol):
 class LinkResult:
     """`how`: whole, changed (only what a change since the last proof can concern), or nothing (nothing had changed).
     `rows`: records that take part on the forward side, where they were counted; `shipped`: those that were compared.
+    `unlinked`: paired records with a reference that cannot be compared, for what it names is not linked.
     `differences` have settled, `unsettled` were still moving. `problem`: why the link could not be compared."""
 
     link: str
@@ -53,6 +54,7 @@ class LinkResult:
     how: str = "whole"
     rows: int = 0
     shipped: int = 0
+    unlinked: int = 0
     looks: int = 0
     seconds: float = 0.0
     positions: dict[str, str] = field(default_factory=dict)
@@ -100,7 +102,7 @@ class LinkRun:
         finally:
             look.end()
         if not result.looks:
-            result.shipped, result.positions = look.shipped, look.positions
+            result.shipped, result.unlinked, result.positions = look.shipped, look.unlinked, look.positions
         result.looks += 1
         return found
 

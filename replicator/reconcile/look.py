@@ -54,6 +54,7 @@ class Look:
         self._pairs = 0  # in the other node's crosswalk
         self.shipped = 0
         self.met = 0  # records of the forward side that have their record on the other side
+        self.unlinked = 0  # paired records that refer to one that has no pair: it is told there, if it should have one
         self.positions: dict[str, str] = {}
 
     def begin(self) -> None:
@@ -261,7 +262,9 @@ class Look:
         cause = "deleted" if verdict.dead and act not in PAIRED else None
         if act == "U" and not verdict.inside:
             yield Difference(name, "missing", keys, way.source, way.target, seen=verdict.digest)
-        elif verdict.wait is not None:
+        elif act == "U" and verdict.wait is not None and verdict.wait.link is not None and not verdict.fields:
+            self.unlinked += 1
+        elif verdict.wait is not None and not verdict.fields:
             yield Difference(name, "waits", keys, way.source, cause=cause, said=verdict.wait.message, seen=verdict.digest)
         elif act == "U":
             if verdict.fields:
