@@ -62,9 +62,7 @@ class Compare:
         layout = self.layout
         looked_up = {e.field: f"l{e.field}.found" for e in layout.enrichments}
         line = stage_line(layout, lambda c: f"r.{quote(c)}", looked_up, stamp, position)
-        conditions = ["true"]
-        if inside and layout.source_side.where is not None:
-            conditions.append(f"({to_sql(layout.source_side.where, lambda c: f'r.{quote(c)}')})")
+        conditions = [is_record(layout, "r")] if inside else ["true"]
         if wanted:
             asked = f"SELECT FROM {layout.temporary('wanted')} k WHERE {_same(layout, 'r', 'k')}"
             conditions.append(f"EXISTS ({asked})")
@@ -111,6 +109,15 @@ def records_of(layout: Layout) -> str:
     return f"({record_sql(layout)}) AS r ({', '.join(quote(c) for c in layout.feed.columns)})"
 
 
+def is_record(layout: Layout, record: str) -> str:
+    """Over a record of the source: whether it takes part. A row without a key is none."""
+    side = layout.source_side
+    conditions = [f"{record}.{quote(c.name)} IS NOT NULL" for c in layout.key_columns(layout.source) if not c.not_null]
+    if side.where is not None:
+        conditions.append(f"({to_sql(side.where, lambda c: f'{record}.{quote(c)}')})")
+    return " AND ".join(conditions) or "true"
+
+
 def takes_part(side: Side) -> str:
     """Over the side's row `t`: whether it is there and takes part."""
 
@@ -118,8 +125,8 @@ def takes_part(side: Side) -> str:
         query = side.derived.get(column)
         return f"({rendered(query, lambda c: f't.{quote(c)}')})" if query is not None else f"t.{quote(column)}"
 
-    there = f"t.{quote(side.key[0])} IS NOT NULL"
-    return there if side.where is None else f"({there} AND COALESCE(({to_sql(side.where, value)}), false))"
+    there = " AND ".join(f"t.{quote(k)} IS NOT NULL" for k in side.key)
+    return f"({there})" if side.where is None else f"({there} AND COALESCE(({to_sql(side.where, value)}), false))"
 
 
 def stage_names(layout: Layout) -> list[str]:

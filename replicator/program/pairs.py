@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from replicator.mapping.expressions import to_sql
 from replicator.model.link import Link
 from replicator.program import names
-from replicator.program.compare import records_of, takes_part
+from replicator.program.compare import is_record, records_of, takes_part
 from replicator.program.layout import Layout
 from replicator.program.sql import declared, quote, state
 
@@ -28,6 +27,7 @@ class PairChecks:
     unpaired   the same of those that have no pair
     buckets    (bucket, pairs, sum) of the crosswalk
     gone       COPY of pairs whose record is gone, or takes no part; both keys
+    bereft     SELECT of the other node's keys of these
     setup      session tables for what the other node says: `theirs` (pairs), `gone` (pairs)
     load_theirs, load_gone   COPY of them
     pairs_in   COPY of the pairs in the buckets `{buckets}`
@@ -41,6 +41,7 @@ class PairChecks:
     unpaired: str
     buckets: str
     gone: str
+    bereft: str
     setup: tuple[str, ...]
     load_theirs: str
     load_gone: str
@@ -93,6 +94,7 @@ def pair_checks(link: Link, layouts: Mapping[str, Layout], node: str) -> PairChe
         unpaired=f"SELECT {keys} FROM ({present}) p WHERE NOT EXISTS (SELECT FROM {crosswalk} x WHERE {mine})",
         buckets=f"SELECT x.hash & {BUCKETS - 1}, count(*), sum(x.hash) FROM ({numbered}) x GROUP BY 1",
         gone=f"COPY ({without}) TO STDOUT",
+        bereft=f"SELECT {', '.join(f'g.{quote(c)}' for c in names.pair_columns(link, link.other(node).node))} FROM ({without}) g",
         setup=tuple(f"CREATE TEMP TABLE {name} AS {like}" for name in (theirs, gone)),
         load_theirs=f"COPY {theirs} FROM STDIN",
         load_gone=f"COPY {gone} FROM STDIN",
@@ -108,8 +110,7 @@ def _present(link: Link, layouts: Mapping[str, Layout], node: str) -> tuple[str,
     keys = ", ".join(f"p.k_{i}" for i in range(len(side.key)))
     if node in layouts:
         listed = ", ".join(f"r.{quote(k)} AS k_{i}" for i, k in enumerate(side.key))
-        where = f" WHERE {to_sql(side.where, lambda c: f'r.{quote(c)}')}" if side.where is not None else ""
-        return f"SELECT {listed} FROM {records_of(layouts[node])}{where}", keys
+        return f"SELECT {listed} FROM {records_of(layouts[node])} WHERE {is_record(layouts[node], 'r')}", keys
     layout = layouts[link.other(node).node]
     listed = ", ".join(f"t.{quote(k)} AS k_{i}" for i, k in enumerate(side.key))
     return f"SELECT {listed} FROM {layout.target_relation} t WHERE {takes_part(layout.target_side)}", keys

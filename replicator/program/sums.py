@@ -59,7 +59,7 @@ def sums_of(link: Link, layout: Layout, numbers: Sequence[int]) -> Mapping[str, 
     """By node; None where the link's fields are not such that sums tell. `layout`: of either flow."""
     if any(side.query is not None for side in link.sides):
         return None
-    columns = {layout.source: layout.source_table.by_name, layout.target: layout.target_table.by_name}
+    columns = _columns(layout)
     values: dict[str, list[tuple[str, str]]] = {node: [] for node in columns}  # (SQL, its hash)
     for i in numbers:
         field = link.fields[i]
@@ -73,12 +73,28 @@ def sums_of(link: Link, layout: Layout, numbers: Sequence[int]) -> Mapping[str, 
             found.append((f"COALESCE({value}, 0)" if field.rule.kind == "delta" else value, how))
     if not layout.direct:
         return {node: _of_pairs(link, layout, node, found) for node, found in values.items()}
+    return _of_both(link, layout, values)
+
+
+def key_sums_of(link: Link, layout: Layout) -> Mapping[str, Sums] | None:
+    """The same of nothing but the keys, for a link without pairs: which keys one node alone has."""
+    return _of_both(link, layout, {layout.source: [], layout.target: []}) if layout.direct else None
+
+
+def _of_both(link: Link, layout: Layout, values: Mapping[str, Sequence[tuple[str, str]]]) -> Mapping[str, Sums] | None:
+    if any(side.query is not None for side in link.sides):
+        return None
+    columns = _columns(layout)
     sides = (layout.source_side, layout.target_side)
     keys = [_alike(columns[layout.source][a], columns[layout.target][b]) for a, b in zip(*(s.key for s in sides), strict=True)]
     hashes = [how for how in keys if how is not None]
     if len(hashes) < len(keys):
         return None
     return {side.node: _of_records(link, side, hashes, values[side.node]) for side in sides}
+
+
+def _columns(layout: Layout) -> dict[str, Mapping[str, Column]]:
+    return {layout.source: layout.source_table.by_name, layout.target: layout.target_table.by_name}
 
 
 def _alike(one: Column, other: Column) -> str | None:

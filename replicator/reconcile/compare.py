@@ -8,6 +8,7 @@ caller opens and rolls back: it decides what the records are seen with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -20,10 +21,11 @@ from replicator.reconcile.ahead import ahead
 CHUNK_ROWS = 1_000_000  # that land on the target at once
 CAREFUL_ROWS = 2_000  # where some of them cannot even land
 FETCHED = 5_000
+UNESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 HALVINGS = 4_000  # statements spent on finding which of many records are refused
 
 Values = tuple[str | None, str | None]  # what comes, what stands
-Key = tuple[str, ...]
+Key = tuple[str | None, ...]  # a unique column that is taken for the key may be NULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,7 @@ class Comparison:
     def _key_in(self, line: bytes) -> Key:
         first = self._asked.key_at
         cells = line.rstrip(b"\n").split(b"\t")[first : first + self._program.feed.keys]
-        return tuple(cell.decode(errors="replace") for cell in cells)
+        return tuple(None if cell == b"\\N" else UNESCAPED.sub(_unescaped, cell).decode(errors="replace") for cell in cells)
 
     def verdicts(self) -> Iterator[Verdict]:
         """Of every suspect; then there are none."""
@@ -203,7 +205,7 @@ class Comparison:
             self._halvings -= 1
             if high - low == 1 or self._halvings <= 0:
                 for _, key in target.query(self._asked.keys, (low, high)):
-                    yield Verdict("refused", _key(key), said=error.message)
+                    yield Verdict("refused", tuple(key), said=error.message)
                 return
             middle = (low + high) // 2
             yield from self._judged(low, middle)
@@ -215,8 +217,8 @@ class Comparison:
             missing = held.get(seq)
             wait = None if missing is None else waits[missing]
             differing = {name: (comes, stands) for _, i, name, comes, stands in fields.of(seq) if i != missing}
-            to = None if key is None else _key(key)
-            yield Verdict(act, _key(source), to, there, inside, differing, wait, digest, dead)
+            to = None if key is None else tuple(key)
+            yield Verdict(act, tuple(source), to, there, inside, differing, wait, digest, dead)
         target.execute("ROLLBACK TO SAVEPOINT judging")
 
     def _asked_of(self, low: int, high: int) -> dict[int, int]:
@@ -237,8 +239,8 @@ class Comparison:
             yield from rows
 
 
-def _key(parts: Sequence[str | None]) -> Key:
-    return tuple(part or "" for part in parts)  # a unique column that is taken for the key may be NULL
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    return {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}.get(found[1], found[1])
 
 
 class _Ahead:

@@ -20,7 +20,9 @@ from typing import Protocol
 from replicator.errors import ReplicatorError
 from replicator.reconcile.difference import Difference, Differences
 from replicator.reconcile.link_plan import LinkPlan
-from replicator.reconcile.look import Look, Node
+from replicator.reconcile.look import Look
+from replicator.reconcile.node import Node
+from replicator.reconcile.proof import CHANGED, NOTHING, WHOLE, Standing, keep, standing
 
 LOOKS = 6
 LOOKED_AGAIN = 200_000  # of more differences none is looked at again: they are not what is on its way
@@ -44,14 +46,16 @@ class Causes(Protocol):
 
 @dataclass
 class LinkResult:
-    """`how`: whole, changed (only what a change since the last proof can concern), or nothing (nothing had changed).
+    """`how` much was compared and `why`: reconcile/proof.py says what the words mean. `proven`: there is a proof for later.
     `rows`: records that take part on the forward side, where they were counted; `shipped`: those that were compared.
     `unlinked`: paired records with a reference that cannot be compared, for what it names is not linked.
     `differences` have settled, `unsettled` were still moving. `problem`: why the link could not be compared."""
 
     link: str
     nodes: tuple[str, str]
-    how: str = "whole"
+    how: str = WHOLE
+    why: str = ""
+    proven: bool = False
     rows: int = 0
     shipped: int = 0
     unlinked: int = 0
@@ -72,8 +76,12 @@ Watch = Callable[[str, str, int], None]  # link, what is being done, records so 
 
 
 class LinkRun:
-    def __init__(self, plan: LinkPlan, nodes: Mapping[str, Node], in_flight: InFlight, causes: Causes, watch: Watch) -> None:
-        self._plan, self._nodes = plan, nodes
+    def __init__(
+        self, plan: LinkPlan, nodes: Mapping[str, Node], in_flight: InFlight, causes: Causes, watch: Watch, full: bool = False
+    ) -> None:
+        """`full`: no matter what is proven."""
+        self._plan, self._full = plan, full
+        self._nodes = {name: nodes[name] for name in plan.nodes}
         self._in_flight, self._causes, self._watch = in_flight, causes, watch
         self._result = LinkResult(plan.link.name, plan.nodes)
 
@@ -87,24 +95,45 @@ class LinkRun:
         return self._result
 
     def _first_look(self) -> Differences:
-        result = self._result
-        found = self._looked("compares", lambda look: look.whole())
-        result.rows = result.shipped
-        return found
-
-    def _looked(self, what: str, asked: Callable[[Look], Iterator[Difference]]) -> Differences:
-        found, result = Differences(), self._result
-        look = Look(self._plan, self._nodes, lambda rows: self._watch(result.link, what, rows))
+        result, found = self._result, Differences()
+        look = self._look("compares")
         look.begin()
         try:
-            for one in asked(look):
+            where = standing(self._plan, self._nodes, self._full)
+            result.how, result.why, result.positions = where.how, where.why, look.positions
+            for one in self._asked(look, where):
                 found.add(one)
         finally:
             look.end()
-        if not result.looks:
-            result.shipped, result.unlinked, result.positions = look.shipped, look.unlinked, look.positions
-        result.looks += 1
+        result.looks, result.shipped, result.unlinked, result.rows = 1, look.shipped, look.unlinked, look.rows
+        if where.how == NOTHING:
+            result.unlinked, result.proven = max(one.unlinked for one in where.before.values()), True
+        else:
+            unlinked = look.unlinked if where.how == WHOLE else max(one.unlinked for one in where.before.values())
+            result.proven = keep(self._plan, self._nodes, where, found, unlinked)
         return found
+
+    def _asked(self, look: Look, where: Standing) -> Iterator[Difference]:
+        if where.how == WHOLE:
+            yield from look.whole()
+        elif where.how == CHANGED:
+            yield from look.of_changed(where.before)
+
+    def _look_again(self, differences: Iterable[Difference]) -> Differences:
+        found = Differences()
+        look = self._look("looks again")
+        look.begin()
+        try:
+            for one in look.again(lambda: differences):
+                found.add(one)
+        finally:
+            look.end()
+        self._result.looks += 1
+        return found
+
+    def _look(self, what: str) -> Look:
+        name = self._result.link
+        return Look(self._plan, self._nodes, lambda rows: self._watch(name, what, rows))
 
     def _settled(self, found: Differences) -> None:
         result = self._result
@@ -120,7 +149,7 @@ class LinkRun:
             if state is Flows.STOPPED:
                 return self._final(moving)
             before = {one.place: one.view for one in moving}
-            again = self._looked("looks again", lambda look, moving=moving: look.again(lambda: moving))  # type: ignore[misc]
+            again = self._look_again(moving)
             known = [one for one in again if one.place in before]  # what is new was right in the look that counts
             if state is Flows.BEHIND:
                 result.notes.append("the replicator was behind all the time: what differs may still be on its way")

@@ -15,17 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from replicator.errors import WriteFailed
 from replicator.model.stamp import make
-from replicator.ports.proofs import Proofs
+from replicator.ports.proofs import Proof
 from replicator.ports.session import Session
+from replicator.program.changed import changed
 from replicator.program.sums import Sums
 from replicator.reconcile.compare import Comparison, Key, Verdict
 from replicator.reconcile.difference import Difference
 from replicator.reconcile.link_plan import LinkPlan, Way
+from replicator.reconcile.node import Node
 
 T = TypeVar("T")
 
@@ -33,14 +35,6 @@ FETCHED = 5_000
 REMEMBERED = 200_000  # keys that are not told twice; beyond, a record may be named under two kinds
 FINE = frozenset("PX")  # acts: may not be made there, takes no part
 PAIRED = frozenset("UD")
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    name: str
-    number: int
-    session: Session
-    proofs: Proofs
 
 
 class Look:
@@ -52,7 +46,9 @@ class Look:
         self._seen = seen
         self._told: dict[str, set[Key]] = {name: set() for name in plan.nodes}
         self._pairs = 0  # in the other node's crosswalk
+        self._unlike_buckets: list[int] = []
         self.shipped = 0
+        self.rows = 0  # of the forward side that take part, if all were looked at
         self.met = 0  # records of the forward side that have their record on the other side
         self.unlinked = 0  # paired records that refer to one that has no pair: it is told there, if it should have one
         self.positions: dict[str, str] = {}
@@ -95,6 +91,7 @@ class Look:
         some = plan.sums is not None
         paired = self.met
         self.shipped = forward.read(inside=True, wanted=some, seen=self._seen)
+        self.rows = self.rows or self.shipped
         equal = self.shipped - forward.suspects - forward.unreadable
         paired += equal
         self.met += equal
@@ -124,9 +121,11 @@ class Look:
             return found, node.session.query(known)[0][0] if known is not None else 0, records
 
         (here, pairs_here, records_here), (there, pairs_there, _) = self._both(asked)
-        unlike = sorted(bucket for bucket in here.keys() | there.keys() if here.get(bucket) != there.get(bucket))
+        unlike = self._unlike_buckets = sorted(
+            bucket for bucket in here.keys() | there.keys() if here.get(bucket) != there.get(bucket)
+        )
         live_here, live_there = (sum(count for count, _ in found.values()) for found in (here, there))
-        self._pairs = pairs_there
+        self._pairs, self.rows = pairs_there, records_here
         if self.plan.paired and (unlike or pairs_here != live_here or pairs_there != live_there):
             yield from self._lone()
         listed = ", ".join(map(str, unlike))
@@ -155,6 +154,43 @@ class Look:
         yield from self._backward(wanted=True)
         if plan.extras is not None and "extra" in kinds:
             yield from self._extras()
+
+    def of_changed(self, before: Mapping[str, Proof]) -> Iterator[Difference]:
+        """What a change since the proofs can concern; see reconcile/proof.py."""
+        plan = self.plan
+        extra = False
+        if plan.paired:
+            yield from self._lone()
+            yield from self._dead()
+        else:
+            assert plan.key_sums is not None
+            yield from self._unlike(plan.key_sums)
+            extra = bool(self._unlike_buckets)
+        for way, comparison in ((plan.forward, self._forward), (plan.back, self._back)):
+            if way is not None and comparison is not None:
+                self._want_changed(way, comparison, before)
+        self.shipped = self._forward.read(inside=True, wanted=True, seen=self._seen)
+        for verdict in self._forward.verdicts():
+            yield from self._difference(plan.forward, verdict)
+        yield from self._backward(wanted=True)
+        if extra:
+            yield from self._extras()
+
+    def _want_changed(self, way: Way, comparison: Comparison, before: Mapping[str, Proof]) -> None:
+        plan, node, other = self.plan, self._nodes[way.source], self._nodes[way.target]
+        if way is plan.forward or plan.back_fields:
+            for one, across in ((node, False), (other, True)):
+                young = partial(one.proofs.young, snapshot=before[one.name].snapshot)
+                found = changed(plan.link, one.name, plan.paired, young)
+                if across:
+                    comparison.want_from(one.session.stream(f"COPY ({found.across}) TO STDOUT"))
+                else:
+                    node.session.execute(f"INSERT INTO {way.asked.wanted_table} {found.here}")
+        if plan.paired:
+            self._want_unpaired(way)
+        if plan.paired and way is plan.forward:
+            comparison.want_from(other.session.stream(f"COPY ({plan.checks[other.name].bereft}) TO STDOUT"))
+        comparison.want(before[node.name].doubtful)
 
     # -- the parts of them -----------------------------------------------------------------------------------------
 

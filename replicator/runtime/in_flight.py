@@ -14,6 +14,7 @@ from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import flow_name, slot_name
 from replicator.engines.postgres.sql import statement
 from replicator.model.position import number
+from replicator.reconcile.compare import Key
 from replicator.reconcile.difference import Difference
 from replicator.reconcile.link_run import Flows
 
@@ -73,14 +74,14 @@ class CausesOf:
 
     def __init__(self, connections: Connections, link: str, flows: Sequence[tuple[str, str]]) -> None:
         self._connections, self._link, self._flows = connections, link, flows
-        self._parked: dict[tuple[str, tuple[str, ...]], str] | None = None
+        self._parked: dict[tuple[str, Key], str] | None = None
         self._waiting: dict[tuple[str, str], dict[str, str]] = {}
 
     def of(self, one: Difference) -> tuple[str, str] | None:
         if self._parked is None:
             self._parked = self._read()
         for node, key in one.keys.items():
-            waiting = self._waiting.get((node, ",".join(key)), {})
+            waiting = self._waiting.get((node, ",".join(part or "" for part in key)), {})
             fields = [field for field in waiting if field in one.fields]
             if fields:
                 return "waits for a person", f"conflict {waiting[fields[0]]}"
@@ -88,8 +89,8 @@ class CausesOf:
                 return "parked", self._parked[node, key]
         return None
 
-    def _read(self) -> dict[tuple[str, tuple[str, ...]], str]:
-        parked = {}
+    def _read(self) -> dict[tuple[str, Key], str]:
+        parked: dict[tuple[str, Key], str] = {}
         for source, target in self._flows:
             flow = flow_name(source, target)
             for key, reason, message in _ask(self._connections, target, "parked", self._link, flow):

@@ -182,5 +182,5 @@ def _count(effect: Effect, program: Program, verdict: Verdict) -> None:
         kind = "gone"
     effect.counts[kind] += 1
     if kind in ("created", "changed", "removed") and sum(s.kind == kind for s in effect.samples) < SHOWN:
-        target_key = ",".join(verdict.target_key or ())
-        effect.samples.append(Sample(kind, ",".join(verdict.source_key), target_key, differing))
+        source_key, target_key = (",".join(part or "" for part in key or ()) for key in (verdict.source_key, verdict.target_key))
+        effect.samples.append(Sample(kind, source_key, target_key, differing))

@@ -20,7 +20,7 @@ from replicator.program.layout import Layout
 from replicator.program.projection import Tables
 from replicator.reconcile.link_plan import LinkPlan, link_plan
 from replicator.reconcile.link_run import LinkResult, LinkRun, Watch
-from replicator.reconcile.look import Node
+from replicator.reconcile.node import Node
 from replicator.runtime.accept import expected, require_applied
 from replicator.runtime.in_flight import CausesOf, FlowsBetween
 from replicator.runtime.wiring import (
@@ -88,7 +88,7 @@ def reconcile(
                     name = plan.link.name
                     if not wanted or name in wanted:
                         causes = CausesOf(asked, name, sorted(plan.link.flows))
-                        result = LinkRun(plan, nodes, between, causes, watch).run()
+                        result = LinkRun(plan, nodes, between, causes, watch, options.full).run()
                         report.links.append(result)
                         done(result)
             finally:
