@@ -32,8 +32,14 @@ SELECT source_key, target_key, field, id FROM replicator.conflict WHERE link = %
 SELECT pg_current_snapshot()::text;
 
 -- name: versions
--- Which versions of rows the snapshot sees in {table}: no row can change, come or go without another version of it.
-SELECT count(*), COALESCE(sum(hash_record_extended(ROW(tableoid, xmin, ctid), 0)), 0)::text FROM {table};
+-- Which versions of rows the snapshot sees in {table}: no row can change, come or go without another version of it. A version
+-- is told by its place and the number of the transaction that made it, taken as the distance from number 3, whose age is
+-- the parameter.
+SELECT count(*), COALESCE(sum(hashtidextended(ctid, ((%s::bigint - age(xmin)) & 4294967295) # (tableoid::bigint << 32))), 0)::text
+FROM {table};
+
+-- name: age_of_first
+SELECT age('3'::xid);
 
 -- name: shapes
 -- Parameter: tables. What can change of a table without its rows having another version: columns with a default that was

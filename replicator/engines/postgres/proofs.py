@@ -41,9 +41,11 @@ class PostgresProofs:
 
     def versions(self, tables: Sequence[str]) -> dict[str, Versions]:
         shapes = dict(self._session.query(_sql("shapes"), (list(tables),)))
+        first = self._session.query(_sql("age_of_first"))[0]
         found = {}
         for name in tables:
-            rows, total = self._session.query(_sql("versions").replace("{table}", name))[0] if shapes[name] else (0, 0)
+            sql = _sql("versions").replace("{table}", name.replace("%", "%%"))
+            rows, total = self._session.query(sql, first)[0] if shapes[name] else (0, 0)
             found[name] = Versions(shapes[name], rows, int(total))
         return found
 
