@@ -162,6 +162,26 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT (m ->> 0)::bit varying, (m ->> 1)::bigint, (m ->> 2)::pg_lsn FROM json_array_elements($4::json) m
 $$;
 
+-- What `reconcile` has last proven of a link, as this node knows it. It holds if the other node's row is of the same run.
+--   run       the comparison; the same on both nodes
+--   program   a digest of the statements that were compared with
+--   identity  the server and database it speaks of
+--   snapshot  what was seen: all records were equal then, but those in `doubtful`
+--   tables    what was read on this node: name -> [shape, rows, sum over their versions]
+--   doubtful  keys, as text, of this node's records that were not equal
+--   unlinked  records with a reference that could not be compared
+CREATE TABLE IF NOT EXISTS replicator.proof (
+    link     text PRIMARY KEY,
+    run      text NOT NULL,
+    program  text NOT NULL,
+    identity text NOT NULL,
+    snapshot pg_snapshot NOT NULL,
+    tables   jsonb NOT NULL,
+    doubtful jsonb NOT NULL,
+    unlinked bigint NOT NULL,
+    at       timestamptz NOT NULL DEFAULT now()
+);
+
 -- How to give back what `init` changed outside this schema, newest first.
 CREATE TABLE IF NOT EXISTS replicator.undo (
     id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from replicator.mapping.expressions import to_sql
 from replicator.model.link import Missing
@@ -10,7 +11,7 @@ from replicator.model.table import Column
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.program import Wait
-from replicator.program.sql import declared, quote
+from replicator.program.sql import declared, literal, quote
 
 # The staged operation of a change that is the other node's answer, not a user's edit; and of one whose record was made
 # again there, and has to be here.
@@ -37,6 +38,27 @@ def stage_ddl(layout: Layout, stage: str) -> str:
         columns += [f"{quote(f'f_{e.field}')} {e.stage_type}" for e in layout.enrichments if e.field in layout.weighed]
         columns += [f"x_{i} {declared(layout.target_column(i))}" for i in layout.weighed]
     return f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(columns)})"
+
+
+def stage_line(
+    layout: Layout, column: Callable[[str], str], looked_up: Mapping[int, str], stamp: int, position: str
+) -> list[str]:
+    """What `stage_ddl` wants, each under its name, of a record as it is now: as an edit of every field. SQL over the
+    source's record. `looked_up`: by field, what the source's reference tables say."""
+    weighed = [layout.feed.columns[p] for p in layout.feed.weighed_columns]
+    line = {"seq": "0", "op": "'U'", "fields": layout.mask(set(range(layout.width)))}
+    if not layout.direct:
+        line |= {"stamp": str(stamp), "lsn": literal(position), "marks": "NULL"}
+    line |= {fitted("o_" + k): column(k) for k in layout.source_side.key}
+    line |= {fitted("n_" + c): column(c) for c in layout.feed.columns}
+    line |= {f"e_{e.field}": looked_up[e.field] for e in layout.enrichments}
+    line |= {f"d_{i}": "0" for i in layout.counted}
+    if layout.weighed:
+        line |= {"based": layout.none, "answers": layout.none}
+        line |= {fitted("b_" + c): column(c) for c in weighed}
+        line |= {f"f_{e.field}": looked_up[e.field] for e in layout.enrichments if e.field in layout.weighed}
+        line |= {f"x_{i}": "NULL" for i in layout.weighed}
+    return [f"{value} AS {quote(name)}" for name, value in line.items()]
 
 
 def stage_load(stage: str) -> str:
@@ -101,6 +123,11 @@ def can_miss(layout: Layout) -> dict[int, str]:
 def can_come_later(layout: Layout) -> dict[int, str]:
     """Field number -> condition over `s` and joins, for references that are left empty until their record comes."""
     return {i: p.miss for i, p in layout.projected.items() if p.miss is not None and i in layout.written and _later(layout, i)}
+
+
+def miss_of(layout: Layout, number: int) -> str | None:
+    """The condition under which the record waits for this field, be it for another of its own link."""
+    return None if _later(layout, number) else layout.projected[number].miss
 
 
 def _later(layout: Layout, number: int) -> bool:
