@@ -62,7 +62,9 @@ def contest(layout: Layout, work: str, edits: str) -> str:
     decided = layout.mask(set(layout.tracked))
     # What was there already gives way to every edit that is known, also of fields that go by values.
     weaker = layout.mask({*layout.tracked, *layout.weighed})
-    by_edits = f"CASE WHEN w.op = {literal(EXISTING)} AND w.act = 'U' THEN {weaker} ELSE {decided} END" if layout.weighed else decided
+    by_edits = (
+        f"CASE WHEN w.op = {literal(EXISTING)} AND w.act = 'U' THEN {weaker} ELSE {decided} END" if layout.weighed else decided
+    )
     met = f"(m.fields & w.fields & e.fields & {by_edits})"
     return (
         f"WITH met AS (SELECT w.seq, e.stamp AS theirs, bit_or({met}) AS fields,"

@@ -13,28 +13,22 @@ from replicator.mapping.expressions import to_sql
 from replicator.model.link import Expression
 from replicator.program.derive import OWN, own_value, record_sql
 from replicator.program.layout import Layout
-from replicator.program.pages import Pages
+from replicator.program.pages import LEADING, Pages
 from replicator.program.sql import bits, cast, declared, mask_of, quote, table
-from replicator.program.staging import EXISTING
+from replicator.program.staging import EXISTING, stage_line
 
 
 def pages_of(layout: Layout) -> Pages:
     side, feed = layout.source_side, layout.feed
-    columns = [f"r.c_{i}" for i in range(len(feed.columns))]
-    line = [*columns[: feed.keys], *columns]
-    for enrichment in layout.enrichments:
-        line.append(_looked_up(layout, enrichment.field, enrichment.position))
-    line += ["0"] * len(layout.counted)
-    if layout.weighed:
-        line += [layout.none, layout.none]  # nothing is known of what stood there before
-        again = sum(e.field in layout.weighed for e in layout.enrichments)
-        line += ["NULL"] * (len(feed.weighed_columns) + again + len(layout.weighed))
+    places = {name: f"r.c_{i}" for i, name in enumerate(feed.columns)}
+    looked_up = {e.field: _looked_up(layout, e.field, e.position) for e in layout.enrichments}
+    line = stage_line(layout, lambda c: places[c], looked_up, 0, "0/0")
     where = side.where
     return Pages(
         record=record_sql(layout),
         conditions=(f"COALESCE(({to_sql(where, lambda c: own_value(side, c))}), false)",) if where else (),
         keys=tuple((f"{OWN}.{quote(c.name)}", declared(c)) for c in layout.key_columns(layout.source)),
-        line=", ".join(line),
+        line=", ".join(line[LEADING[not layout.direct] :]),
         dated=not layout.direct,
         op="I" if layout.direct else EXISTING,
         everything=bits(mask_of(range(layout.width)), layout.width),

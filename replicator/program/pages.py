@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from replicator.program.sql import literal
 
+# How many of the stage's columns stand before the key: seq, op, fields, and (True) what dates the change.
+LEADING = {True: 6, False: 3}
+
 
 @dataclass(frozen=True, slots=True)
 class Pages:
@@ -31,8 +34,7 @@ class Pages:
 
     @property
     def leading(self) -> int:
-        """How many columns of a line stand before the key: seq, op, fields, and what dates it."""
-        return 6 if self.dated else 3
+        return LEADING[self.dated]
 
     def page(self, after: Sequence[str] | None, limit: int, condition: str | None, stamp: int, at: str) -> str:
         """COPY of the next records in the order of their keys, after one of them. `at`: the source's position, as text."""
