@@ -93,7 +93,7 @@ _TABLE = (
          "= expression, ...`."),
     Code("L113", "error", "a list is empty",
          "The list must have at least one entry: a link without fields carries nothing, a side without key cannot "
-         "find a record."),
+         "find a record, a lookup whose match is empty would find any row."),
     Code("L114", "error", "column is named twice",
          "The same column stands twice in a key, a match or the assignments of a delete."),
     Code("L115", "error", "value is not one of those allowed",

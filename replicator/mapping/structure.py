@@ -143,7 +143,9 @@ def lookups_not_unique(checked: Checked) -> Iterator[Finding]:
     for field in checked.link.fields:
         look = field.lookup
         table = checked.tables.get((look.node, look.table)) if look else None
-        asked = [tuple(look.match) or (look.by,), (look.key,)] if look else []
+        # Looked up on the table's node; looked up backwards where the field is written on the other.
+        forth = [tuple(look.match) or (look.by,)] if look and look.node in field.writes else []
+        asked = [*forth, (look.key,)] if look and field.writes - {look.node} else forth
         for names in dict.fromkeys(asked) if look and table else ():
             if look and table and table.by_name.keys() >= set(names) and not table.is_unique(names):
                 listed = ", ".join(names)
