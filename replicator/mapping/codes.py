@@ -296,6 +296,9 @@ _TABLE = (
     Code("L514", "note", "NULL counts as 0",
          "A counter that may be NULL is added to as if it were 0: from NULL to 5 adds 5 on the other side, from 5 to "
          "NULL takes 5 away. Make the column NOT NULL DEFAULT 0 to say so in the table."),
+    Code("L518", "warning", "quotient is not rounded",
+         "PostgreSQL divides decimal numbers to at least 16 digits, and the column keeps them all. Applications that count "
+         "digits refuse to work with such a value, which looks like any other in SQL. Round it to what they write themselves."),
     Code("L515", "warning", "sum or merge may be taken",
          "The column is part of a unique constraint. A value that nobody entered, made by adding or merging, may be "
          "one that another record has; the change is then parked."),

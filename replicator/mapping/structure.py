@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from replicator.mapping.checked import Checked, Copy, Tables
 from replicator.mapping.codes import finding
 from replicator.mapping.findings import Findings, near
+from replicator.mapping.expressions import to_sql
 from replicator.mapping.one_row import gives_one_row
+from replicator.mapping.sql_tree import divides
 from replicator.mapping.types import decimals, is_exact, loss, mismatch
 from replicator.model.finding import Finding
 from replicator.model.link import Field, Link, Missing, Side
@@ -232,6 +234,20 @@ def computed_values_unique(checked: Checked) -> Iterator[Finding]:
                 yield finding("L515", field.rule.mark, message, "use latest, queue or an owner, or live with parked records")
 
 
+def quotients_unrounded(checked: Checked) -> Iterator[Finding]:
+    for field in checked.link.fields:
+        for target, expression in field.convert.items():
+            column = checked.column(target, field.columns[target])
+            source = expression.node
+            reads = [checked.column(source, name) for name in sorted(expression.reads)] if source else []
+            whole = all(read is not None and decimals(read) == 0 for read in reads)
+            if column and is_exact(column) and decimals(column) is None and not whole and divides(to_sql(expression, lambda _: "c")):
+                place = checked.place(target, column.name)
+                message = f"{place} is {column.type} and keeps every decimal of a quotient: 16 and more, as in 12.5000000000000000"
+                hint = "end it with round(..., 4), or as many decimals as the application's own values have"
+                yield finding("L518", expression.mark, message, hint)
+
+
 def derived_several(checked: Checked) -> Iterator[Finding]:
     for side in checked.link.sides:
         for name, query in side.derived.items():
@@ -268,6 +284,7 @@ RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
     counters_rounded,
     counters_null,
     computed_values_unique,
+    quotients_unrounded,
     derived_several,
     slices_not_emptied,
 )
