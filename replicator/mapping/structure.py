@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from replicator.mapping.checked import Checked, Copy, Tables
 from replicator.mapping.codes import finding
-from replicator.mapping.findings import Findings, near
 from replicator.mapping.expressions import to_sql
+from replicator.mapping.findings import Findings, near
 from replicator.mapping.one_row import gives_one_row
 from replicator.mapping.sql_tree import divides
 from replicator.mapping.types import decimals, is_exact, loss, mismatch
@@ -241,9 +241,10 @@ def quotients_unrounded(checked: Checked) -> Iterator[Finding]:
             source = expression.node
             reads = [checked.column(source, name) for name in sorted(expression.reads)] if source else []
             whole = all(read is not None and decimals(read) == 0 for read in reads)
-            if column and is_exact(column) and decimals(column) is None and not whole and divides(to_sql(expression, lambda _: "c")):
+            endless = column is not None and is_exact(column) and decimals(column) is None
+            if column and endless and not whole and divides(to_sql(expression, lambda _: "c")):
                 place = checked.place(target, column.name)
-                message = f"{place} is {column.type} and keeps every decimal of a quotient: 16 and more, as in 12.5000000000000000"
+                message = f"{place} is {column.type} and keeps every decimal of a quotient, as in 12.5000000000000000"
                 hint = "end it with round(..., 4), or as many decimals as the application's own values have"
                 yield finding("L518", expression.mark, message, hint)
 
