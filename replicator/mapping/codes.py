@@ -308,6 +308,9 @@ _TABLE = (
     Code("L517", "error", "slice cannot be emptied",
          "When the other side's record goes, the columns of the slice become NULL, unless `delete: set ...` says otherwise. "
          "This column may not be NULL."),
+    Code("L519", "warning", "record that returns is made again",
+         "With `ignore` the pair of a record that no longer takes part is forgotten and the other side's record kept. "
+         "When the record takes part again it is a new one, and nothing tells that the old one is there."),
     # -- replicator.yaml -----------------------------------------------------------------------------------------------
     Code("C001", "error", "DSN is written out",
          "A DSN holds a password and does not belong into a file. Put it into an environment variable and name "

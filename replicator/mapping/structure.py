@@ -270,6 +270,19 @@ def slices_not_emptied(checked: Checked) -> Iterator[Finding]:
                 yield finding("L517", side.mark if value.mark == checked.link.mark else value.mark, message, hint)
 
 
+def returning_made_twice(checked: Checked) -> Iterator[Finding]:
+    link = checked.link
+    for source, target in sorted(link.flows):
+        rule, create = link.delete.get(target), link.create.get(target)
+        kept = rule is not None and rule.kind == "ignore" and link.side(source).where is not None
+        found_again = bool(link.match.get(target)) or (create is not None and create.text == "false")
+        given = {field.columns[target] for field in link.fields if target in field.writes or target in field.initial}
+        if kept and rule and not found_again and not given.issuperset(link.side(target).key):
+            message = f"a record that leaves {source}'s condition stays on {target}; when it returns it is made there again"
+            hint = f'let it only be marked, `delete: {{{target}: "set ..."}}` with `restore`, or say `match`'
+            yield finding("L519", rule.mark, message, hint)
+
+
 RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
     missing_tables,
     missing_columns,
@@ -288,4 +301,5 @@ RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
     quotients_unrounded,
     derived_several,
     slices_not_emptied,
+    returning_made_twice,
 )
