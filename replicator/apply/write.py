@@ -120,7 +120,9 @@ class BatchWrite:
         rows.sort(key=lambda entry: entry[:2])
         if len(rows) == 1:
             _, _, name, row = rows[0]
-            parked = self._set_aside(name, row, "refused", refusal.message, refusal.sqlstate)
+            fields = self._programs[name].filling(refusal.message)
+            message = f"{refusal.message}: field {fields}" if fields else refusal.message
+            parked = self._set_aside(name, row, "refused", message, refusal.sqlstate)
             if refusal.sqlstate == UNIQUE_VIOLATION:
                 parked = self._named(parked, row)
             return Outcome(parked=[parked], unparked=_ids([row]))

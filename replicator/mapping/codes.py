@@ -93,7 +93,7 @@ _TABLE = (
          "= expression, ...`."),
     Code("L113", "error", "a list is empty",
          "The list must have at least one entry: a link without fields carries nothing, a side without key cannot "
-         "find a record."),
+         "find a record, a lookup whose match is empty would find any row."),
     Code("L114", "error", "column is named twice",
          "The same column stands twice in a key, a match or the assignments of a delete."),
     Code("L115", "error", "value is not one of those allowed",
@@ -296,6 +296,9 @@ _TABLE = (
     Code("L514", "note", "NULL counts as 0",
          "A counter that may be NULL is added to as if it were 0: from NULL to 5 adds 5 on the other side, from 5 to "
          "NULL takes 5 away. Make the column NOT NULL DEFAULT 0 to say so in the table."),
+    Code("L518", "warning", "quotient is not rounded",
+         "PostgreSQL divides decimal numbers to at least 16 digits, and the column keeps them all. Applications that count "
+         "digits refuse to work with such a value, which looks like any other in SQL. Round it to what they write themselves."),
     Code("L515", "warning", "sum or merge may be taken",
          "The column is part of a unique constraint. A value that nobody entered, made by adding or merging, may be "
          "one that another record has; the change is then parked."),
@@ -305,6 +308,9 @@ _TABLE = (
     Code("L517", "error", "slice cannot be emptied",
          "When the other side's record goes, the columns of the slice become NULL, unless `delete: set ...` says otherwise. "
          "This column may not be NULL."),
+    Code("L519", "warning", "record that returns is made again",
+         "With `ignore` the pair of a record that no longer takes part is forgotten and the other side's record kept. "
+         "When the record takes part again it is a new one, and nothing tells that the old one is there."),
     # -- replicator.yaml -----------------------------------------------------------------------------------------------
     Code("C001", "error", "DSN is written out",
          "A DSN holds a password and does not belong into a file. Put it into an environment variable and name "

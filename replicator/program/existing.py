@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from replicator.mapping.expressions import to_sql
 from replicator.model.link import Expression
-from replicator.program.derive import OWN, own_value, record_sql
+from replicator.program.derive import record_sql
 from replicator.program.layout import Layout
+from replicator.program.own import own, value_of
 from replicator.program.pages import LEADING, Pages
 from replicator.program.sql import bits, cast, declared, mask_of, quote, table
 from replicator.program.staging import EXISTING, stage_line
@@ -26,8 +27,8 @@ def pages_of(layout: Layout) -> Pages:
     where = side.where
     return Pages(
         record=record_sql(layout),
-        conditions=(f"COALESCE(({to_sql(where, lambda c: own_value(side, c))}), false)",) if where else (),
-        keys=tuple((f"{OWN}.{quote(c.name)}", declared(c)) for c in layout.key_columns(layout.source)),
+        conditions=(f"COALESCE(({to_sql(where, lambda c: value_of(side, c))}), false)",) if where else (),
+        keys=tuple((own(c.name), declared(c)) for c in layout.key_columns(layout.source)),
         line=", ".join(line[LEADING[not layout.direct] :]),
         dated=not layout.direct,
         op="I" if layout.direct else EXISTING,
@@ -38,7 +39,7 @@ def pages_of(layout: Layout) -> Pages:
 
 def condition_sql(layout: Layout, condition: Expression) -> str:
     """An expression over the source's record, as `Pages` takes it."""
-    return f"COALESCE(({to_sql(condition, lambda c: own_value(layout.source_side, c))}), false)"
+    return f"COALESCE(({to_sql(condition, lambda c: value_of(layout.source_side, c))}), false)"
 
 
 def _looked_up(layout: Layout, number: int, position: int) -> str:

@@ -163,6 +163,7 @@ class Program:
     newest_entry    position of the newest entry in the target's ledger that lies behind a position
     find_key    run on the target: the source's key, part by part, of a pair whose source key is this text
     reread  run on the source: the record's staged columns as they are now, as text, by key
+    limited         the target's column types that hold so many characters, each with the fields that fill one
     edits_recover   run on the target at start: edits of the *source's* users that the target's ledger remembers
     """
 
@@ -176,6 +177,7 @@ class Program:
     steps: Steps
     pages: Pages
     enrichments: tuple[Enrichment, ...] = ()
+    limited: tuple[tuple[str, str], ...] = ()
     waits: tuple[Wait, ...] = ()
     mirror: Mirror | None = None
     heal: Heal | None = None
@@ -188,3 +190,9 @@ class Program:
     newest_entry: str | None = None
     find_key: str | None = None
     reread: str | None = None
+
+    def filling(self, said: str) -> str:
+        """Which fields it may concern that a server finds a value too long for a type, for it does not say which column."""
+        return " or ".join(
+            fields for kind, fields in self.limited if said.startswith(f"{self.target}: value too long for type {kind} ")
+        )

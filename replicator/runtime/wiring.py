@@ -106,7 +106,8 @@ def _described(side: Side, connection: psycopg.Connection, catalog: Catalog, ref
     name = side.table if side.query is not None else side.described
     if any(catalog.get((side.node, table)) is None for table in side.tables):
         return {(side.node, name): None}
-    columns, objections = described(side, connection)
+    tables = {place: found for place, found in catalog.items() if found is not None}
+    columns, objections = described(side, tables, connection)
     refused += objections
     key = side.key if side.query else ()
     return {(side.node, name): None if columns is None else Table(name, columns, key, (), "full")}
