@@ -18,7 +18,7 @@ import typer
 
 from replicator.errors import ReplicatorError
 
-from . import check, conflicts, demo, explain, init, lint, plan, run, schema, status, teardown, test
+from . import check, conflicts, demo, explain, init, lint, plan, reconcile, run, schema, status, teardown, test
 from .output import Output
 from .session import Common, ConfigOption, JsonOption
 
@@ -39,6 +39,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.add_typer(conflicts.app, name="conflicts")
 app.command("test")(test.run_tests)
+app.command("reconcile")(reconcile.reconcile)
 app.command("explain")(explain.explain)
 app.command("schema")(schema.schema)
 
