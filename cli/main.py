@@ -18,7 +18,7 @@ import typer
 
 from replicator.errors import ReplicatorError
 
-from . import backfill, check, conflicts, demo, explain, init, lint, match, plan, run, schema, status, teardown, test
+from . import backfill, check, conflicts, demo, explain, init, lint, match, plan, reconcile, run, schema, status, teardown, test
 from .output import Output
 from .session import Common, ConfigOption, JsonOption
 
@@ -42,6 +42,7 @@ app.command("backfill")(backfill.backfill)
 app.command("status")(status.status)
 app.add_typer(conflicts.app, name="conflicts")
 app.command("test")(test.run_tests)
+app.command("reconcile")(reconcile.reconcile)
 app.command("explain")(explain.explain)
 app.command("schema")(schema.schema)
 

@@ -70,14 +70,16 @@ def standing(plan: LinkPlan, nodes: Mapping[str, Node], full: bool) -> Standing:
     before = {name: one for name, (_, one) in found.items() if one is not None}
     if full:
         return Standing(now, before, WHOLE, "asked for")
-    why = _why_whole(plan, nodes, now, before)
-    if why:
-        return Standing(now, before, WHOLE, why)
-    same = all(now[name].tables == before[name].tables and not before[name].doubtful for name in nodes)
-    return Standing(now, before, NOTHING if same else CHANGED, f"equal at {min(one.at for one in before.values())[:19]}")
+    since = f"equal at {min((one.at for one in before.values()), default='')[:19]}"
+    why = _not_valid(nodes, now, before)
+    if not why and all(now[name].tables == before[name].tables and not before[name].doubtful for name in nodes):
+        return Standing(now, before, NOTHING, since)
+    why = why or _not_told(plan, now, before)
+    return Standing(now, before, WHOLE if why else CHANGED, why or since)
 
 
-def _why_whole(plan: LinkPlan, nodes: Mapping[str, Node], now: Mapping[str, Proof], before: Mapping[str, Proof]) -> str:
+def _not_valid(nodes: Mapping[str, Node], now: Mapping[str, Proof], before: Mapping[str, Proof]) -> str:
+    """Why what is remembered says nothing about now."""
     if len(before) < len(nodes) or len({one.run for one in before.values()}) > 1:
         return "nothing is proven yet"
     for name, node in nodes.items():
@@ -91,6 +93,13 @@ def _why_whole(plan: LinkPlan, nodes: Mapping[str, Node], now: Mapping[str, Proo
         for table, seen in new.tables.items():
             if seen.shape != old.tables[table].shape:
                 return f"{name}: {table} has changed its shape"
+    return ""
+
+
+def _not_told(plan: LinkPlan, now: Mapping[str, Proof], before: Mapping[str, Proof]) -> str:
+    """Why it is not known which records the changes concern."""
+    for name, new in now.items():
+        old = before[name]
         for table in plan.read[name].around:
             if new.tables[table] != old.tables[table]:
                 return f"{name}: {table} has changed, and it is not known which records that concerns"

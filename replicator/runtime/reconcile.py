@@ -6,12 +6,15 @@ is written or locked; an interrupted run leaves nothing behind.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from replicator.engines.postgres.applied import remembered
 from replicator.engines.postgres.proofs import PostgresProofs
 from replicator.engines.postgres.session import PostgresSession
+from replicator.engines.postgres.setup import has_state
 from replicator.errors import ConfigurationError
 from replicator.model.config import Config
 from replicator.model.link import Link
@@ -42,11 +45,18 @@ class Report:
     """`running`: by pair of nodes, whether a replicator carried changes between them when it was looked."""
 
     links: list[LinkResult] = field(default_factory=list)
+    seconds: float = 0.0
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
     running: dict[NodePair, bool] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
         return all(link.clean for link in self.links)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a link could not be compared."""
+        return any(link.problem is not None for link in self.links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,7 @@ def reconcile(
     if unknown:
         known = ", ".join(sorted(link.name for link in config.links))
         raise ConfigurationError(f"there is no link {unknown[0]}", f"the links are {known}")
-    report = Report()
+    report, began = Report(), time.monotonic()
     connections = plain_connections(config, environ, "reconcile asks")
     try:
         for pair in node_pairs(config):
@@ -77,6 +87,9 @@ def reconcile(
                 continue
             asked = {node: connections[node] for node in pair}
             tables = complete(read_catalog(links, asked))
+            for name in pair:
+                if not has_state(asked[name]):
+                    raise ConfigurationError(f"{name} is not initialised", "run `replicator init` first")
             others = [link.name for link in config.links if link not in links]
             require_applied({node: remembered(asked[node]) for node in pair}, expected(links, tables), others)
             flows = flows_of(links, pair)
@@ -85,9 +98,9 @@ def reconcile(
             nodes = _open(config, pair, environ)
             try:
                 for plan in plans(links, tables, pair):
-                    name = plan.link.name
-                    if not wanted or name in wanted:
-                        causes = CausesOf(asked, name, sorted(plan.link.flows))
+                    link = plan.link
+                    if not wanted or link.name in wanted:
+                        causes = CausesOf(asked, link.name, sorted(link.flows))
                         result = LinkRun(plan, nodes, between, causes, watch, options.full).run()
                         report.links.append(result)
                         done(result)
@@ -97,6 +110,7 @@ def reconcile(
     finally:
         for connection in connections.values():
             connection.close()
+    report.seconds = time.monotonic() - began
     return report
 
 

@@ -102,7 +102,13 @@ CHANGES = {
             ("erp", "ALTER TABLE erp.customer ADD COLUMN town text DEFAULT 'Nowhere'"),
         ],
     ),
-    "a lookup": ("customer", [("erp", "UPDATE erp.land SET iso2 = CASE iso2 WHEN 'DE' THEN 'CH' ELSE 'DE' END")]),
+    "a lookup": (
+        "customer",
+        [
+            ("erp", "UPDATE erp.land SET iso2 = 'CH' WHERE iso2 = 'DE'"),
+            ("erp", "UPDATE erp.land SET iso2 = 'DE' WHERE iso2 = 'AT'"),
+        ],
+    ),
     "a pair that is referred to": ("contact", [("crm", RENUMBER), ("erp", RENUMBER)]),
 }
 
