@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from replicator.engines.postgres import backfills
-from replicator.engines.postgres.backfills import BackfillState
 from replicator.engines.postgres.errors import translated
-from replicator.model.config import Config
-from replicator.runtime.backfill import BACKFILL, Carrier, Connections, Copy, carried, copies, look, request
+from replicator.runtime.backfill import BACKFILL, Connections, Copy, copies, look, request
 from replicator.runtime.checks import preflight
 from replicator.runtime.wiring import plain_connections
 
 from .backfill_words import progress, way
-from .output import Output, rich_table
+from .carrying import watch
+from .output import Output
 from .session import ConfigOption, JsonOption, open_session
-
-POLL_SECONDS = 0.25
-LINE_SECONDS = 5.0  # between lines where no terminal is
 
 
 def backfill(
@@ -77,7 +72,8 @@ def backfill(
             output.line(f"asked for {len(wanted)}; `replicator status` shows how far they are")
             output.document({"backfills": [state.as_object() for state in look(connections, ids)]})
             return 0
-        states = _watch(output, loaded, session.environ, connections, wanted, ids)
+        flows = {copy.flow: copy.source for copy in wanted}
+        states = watch(output, loaded, session.environ, connections, flows, ids)
     finally:
         for connection in connections.values():
             connection.close()
@@ -106,51 +102,6 @@ def _show_wanted(output: Output, wanted: Sequence[Copy]) -> None:
     ]
     output.table(("link", "way", "records", ""), rows, right=(2,))
     output.line("nothing was changed; `replicator plan` counts what links would make of them")
-
-
-def _watch(
-    output: Output,
-    config: Config,
-    environ: Mapping[str, str],
-    connections: Connections,
-    wanted: Sequence[Copy],
-    ids: Mapping[str, Sequence[int]],
-) -> list[BackfillState]:
-    """Until all are done, with a daemon of its own if there is none."""
-    flows = {copy.flow: copy.source for copy in wanted}
-    carrier = None
-    if not carried(connections, flows):
-        output.aside("no replicator is running: this command carries changes and copies until it is done")
-        carrier = Carrier(config, environ)
-        carrier.start()
-    states = look(connections, ids)
-    said = 0.0
-    try:
-        with output.live(lambda: rich_table(("link", "way", "progress"), _rows(states))) as draw:
-            while any(state.finished is None for state in states):
-                time.sleep(POLL_SECONDS)
-                if carrier is not None:
-                    carrier.check()
-                states = look(connections, ids)
-                draw()
-                if not output.terminal and time.monotonic() - said > LINE_SECONDS:
-                    said = time.monotonic()
-                    for state in states:
-                        if state.finished is None and (state.started or not any(s.started for s in states)):
-                            output.aside(f"{state.link} {way(state.flow)}: {progress(state)}")
-    except KeyboardInterrupt:
-        goes_on = "the replicator goes on with it; --cancel gives it up" if carrier is None else "say it again to go on, or `run`"
-        output.aside(f"stopped watching: {goes_on}")
-        raise
-    finally:
-        if carrier is not None:
-            carrier.stop()
-    output.table(("link", "way", "progress"), _rows(states))
-    return states
-
-
-def _rows(states: Sequence[BackfillState]) -> list[tuple[str, str, str]]:
-    return [(state.link, way(state.flow), progress(state)) for state in states]
 
 
 def _as_asked(copy: Copy) -> dict[str, Any]:

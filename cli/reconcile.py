@@ -20,6 +20,8 @@ from replicator.runtime.reconcile import reconcile as compare_links
 from .output import Output
 from .reconcile_html import page
 from .reconcile_words import NOT_RUNNING, as_document, how, notes, told, totals, verdict
+from .repair import Wish, mend
+from .repair import as_document as repaired
 from .session import ConfigOption, JsonOption, open_session
 
 FAILED = 3
@@ -41,6 +43,15 @@ def reconcile(
         int, typer.Option("--limit", metavar="N", min=0, help="Differences of a link that are listed; all are counted.")
     ] = 20,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the result as well.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what differs, by the fields' rules; says first what.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --repair: only say what would be mended.")] = False,
+    prefer: Annotated[
+        str | None, typer.Option("--prefer", metavar="NODE", help="With --repair: whose value stands where no rule decides.")
+    ] = None,
+    max_changes: Annotated[
+        int | None, typer.Option("--max-changes", metavar="N", min=1, help="With --repair: at most so many records.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --repair: do not ask.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -48,28 +59,48 @@ def reconcile(
 
     It works while the replicator runs: what differs is looked at again once everything that was under way has arrived.
     The links' own programs decide what is equal. The first run compares everything; later ones what may have changed
-    since. Nothing is changed on either side. Ends with 1 if differences remain, with 3 if a link could not be compared.
+    since. Nothing is changed on either side without --repair: that sends what differs through the flows once more (the
+    owner's value, the newer edit where it is known, a merge), notes in the conflict log what is written over, leaves
+    alone what no rule decides, and compares again. Ends with 1 if differences remain, with 3 if a link could not be
+    compared.
 
     \b
     Example:
       replicator reconcile
       replicator reconcile customer order --values
       replicator reconcile --full --html report.html
+      replicator reconcile --repair --dry-run
+      replicator reconcile customer --repair --prefer erp --max-changes 100
     """
     session = open_session(context, config, as_json)
     loaded = session.load()
     output = session.output
     if html is not None and not html.absolute().parent.is_dir():
         raise ConfigurationError(f"there is no folder {html.absolute().parent}", "name a file in one that is there")
-    with _progress(output) as watch:
-        report = compare_links(
-            loaded, session.environ, links or (), Options(wait, full), watch, lambda link: _show(output, link, values, limit)
-        )
-    _close(output, report)
+    wish = Wish(prefer, max_changes, dry_run, yes)
+    if not repair and wish != Wish():
+        raise typer.BadParameter("--dry-run, --prefer, --max-changes and --yes go with --repair")
+    wish.check(loaded)
+
+    def compare(whole: bool) -> Report:
+        with _progress(output) as watch:
+            report = compare_links(
+                loaded, session.environ, links or (), Options(wait, whole), watch, lambda link: _show(output, link, values, limit)
+            )
+        _close(output, report)
+        return report
+
+    report = compare(full)
+    document = {}
+    if repair:
+        plan, done = mend(session, loaded, output, report, wish, limit)
+        document = {"repair": repaired(plan, done)}
+        if done:
+            report = compare(False)
     if html is not None:
         html.write_text(page(report, values, limit), encoding="utf-8")
         output.line(f"written: {html}")
-    output.document(as_document(report, values, limit))
+    output.document({**as_document(report, values, limit), **document})
     return FAILED if report.failed else 0 if report.clean else 1
 
 
