@@ -61,6 +61,10 @@ def _show(output: Output, found: Status, limit: int) -> None:
     if copies:
         output.line()
         output.table(("under way", "link", "way", "progress"), [(c.why, c.link, way(c.flow), progress(c)) for c in copies])
+    if found.reconciled:
+        output.line()
+        rows_of = [(r.link, _ago(r.seconds_ago), f"{r.seconds:,.1f} s", r.compared, r.differences) for r in found.reconciled]
+        output.table(("reconciled", "when", "took", "compared", "differences"), rows_of, right=(3, 4))
     if found.pairs:
         output.line()
         output.table(("link", "pairs"), sorted(found.pairs.items()), right=(1,))
@@ -81,6 +85,12 @@ def _clocks(clocks: Distance, limit: int) -> str:
     apart = f"{clocks.late}'s is ahead of {clocks.early}'s by {abs(clocks.ahead_ms):,.1f} ms"
     text = f"{apart}, give or take {clocks.doubt_ms:,.1f} ms"
     return f"{text}: more than the limit of {limit:,} ms, see `replicator check`" if clocks.beyond(limit) else text
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.0f} s ago"
+    return f"{seconds / 60:,.0f} min ago" if seconds < 7200 else f"{seconds / 3600:,.0f} h ago"
 
 
 def _parked(flow: FlowStatus) -> str:

@@ -82,3 +82,14 @@ ON CONFLICT (link) DO UPDATE SET run = excluded.run, program = excluded.program,
 
 -- name: forget_proof
 DELETE FROM replicator.proof WHERE link = %s;
+
+-- name: keep_result
+-- Parameters: link, seconds, how, compared, differences, unsettled, kinds, problem.
+INSERT INTO replicator.reconciled (link, seconds, how, compared, differences, unsettled, kinds, problem)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (link) DO UPDATE SET at = clock_timestamp(), seconds = excluded.seconds, how = excluded.how, compared = excluded.compared,
+    differences = excluded.differences, unsettled = excluded.unsettled, kinds = excluded.kinds, problem = excluded.problem;
+
+-- name: results
+SELECT link, extract(epoch FROM clock_timestamp() - at)::float8, seconds, how, compared, differences, unsettled, kinds, problem
+FROM replicator.reconciled ORDER BY link;

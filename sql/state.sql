@@ -149,6 +149,21 @@ CREATE TABLE IF NOT EXISTS replicator.backfill_record (
     PRIMARY KEY (backfill, key)
 );
 
+-- What the last `reconcile` of a link came to; on the node that its file names first.
+--   how        how much was compared, see replicator/reconcile/proof.py
+--   kinds      differences by kind
+CREATE TABLE IF NOT EXISTS replicator.reconciled (
+    link        text PRIMARY KEY,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seconds     double precision NOT NULL,
+    how         text NOT NULL,
+    compared    bigint NOT NULL,
+    differences bigint NOT NULL,
+    unsettled   bigint NOT NULL,
+    kinds       jsonb NOT NULL,
+    problem     text
+);
+
 -- Rises with every pair made or buried on this node, so that what is not mirrored yet can be found.
 CREATE SEQUENCE IF NOT EXISTS replicator.pair_seq;
 

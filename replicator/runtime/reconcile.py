@@ -11,8 +11,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import psycopg
+
 from replicator.engines.postgres.applied import remembered
+from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.proofs import PostgresProofs
+from replicator.engines.postgres.reconciled import keep_result
 from replicator.engines.postgres.session import PostgresSession
 from replicator.engines.postgres.setup import has_state
 from replicator.errors import ConfigurationError
@@ -103,6 +107,7 @@ def reconcile(
                         causes = CausesOf(asked, link.name, sorted(link.flows))
                         result = LinkRun(plan, nodes, between, causes, watch, options.full).run()
                         report.links.append(result)
+                        _keep(asked[plan.link.sides[0].node], result)
                         done(result)
             finally:
                 for node in nodes.values():
@@ -112,6 +117,14 @@ def reconcile(
             connection.close()
     report.seconds = time.monotonic() - began
     return report
+
+
+def _keep(connection: psycopg.Connection, result: LinkResult) -> None:
+    """For `status` and the metrics."""
+    counts = (result.shipped or result.rows, len(result.differences), len(result.unsettled))
+    kinds = result.differences.kinds
+    with translated(result.nodes[0]):
+        keep_result(connection, result.link, result.seconds, result.how, *counts, kinds, result.problem)
 
 
 def plans(links: Sequence[Link], tables: Tables, pair: NodePair) -> list[LinkPlan]:

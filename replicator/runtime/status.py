@@ -15,6 +15,7 @@ import psycopg
 from replicator.engines.postgres import backfills
 from replicator.engines.postgres.backfills import BackfillState
 from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.reconciled import Reconciled, results
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
 from replicator.engines.postgres.status import (
     bytes_after,
@@ -70,6 +71,7 @@ class Status:
     problems: list[Finding] = field(default_factory=list)
     initialised: bool = True
     clocks: list[Distance] = field(default_factory=list)
+    reconciled: list[Reconciled] = field(default_factory=list)
 
 
 def read_status(config: Config, environ: Mapping[str, str]) -> Status:
@@ -98,6 +100,10 @@ def read_status(config: Config, environ: Mapping[str, str]) -> Status:
                     count = rows_in_state(prepared[known], names.crosswalk(link))
                 if count is not None:
                     status.pairs[link.name] = count
+        for node, connection in prepared.items():
+            with translated(node):
+                mine = {link.name for link in config.links if link.sides[0].node == node}
+                status.reconciled += [one for one in results(connection) if one.link in mine]
     finally:
         close_all(connections)
     status.problems = _problems(status)
@@ -131,6 +137,7 @@ def as_document(status: Status) -> dict[str, Any]:
             for f in status.flows
         ],
         "pairs": status.pairs,
+        "reconciled": [one.as_object() for one in status.reconciled],
         "clocks": [
             {"nodes": [c.one, c.other], "ahead_ms": round(c.ahead_ms, 3), "doubt_ms": round(c.doubt_ms, 3)} for c in status.clocks
         ],
