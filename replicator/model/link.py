@@ -215,6 +215,17 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True)
+class Assertion:
+    """What must hold across both sides: the results of two queries, one on each node, are equal. `per_record`: the first
+    columns of each are the key of a record on that node, and the rest is compared pair by pair; else each gives one row."""
+
+    name: str
+    per_record: bool
+    queries: dict[str, Query]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """`sides` in the order of the file. `match`: node -> columns that identify a record both sides may have already.
     `create`: node -> condition over the other node's record under which a record may be created on `node`.
@@ -235,6 +246,7 @@ class Link:
     groups: tuple[Group, ...] = ()
     update_wins: bool = False
     restore: dict[str, Restore] = field(default_factory=dict)
+    asserts: tuple[Assertion, ...] = ()
 
     @property
     def arbiter(self) -> str:
