@@ -65,6 +65,9 @@ def told(one: Difference, values: bool, nodes: tuple[str, str]) -> str:
         kind = f"pair unknown on {one.lacks}"
     elif one.kind == "twice":
         kind = f"paired otherwise on {one.lacks}"
+    if one.kind == "assertion":
+        text = f"does not hold: {one.said}{f', {record(one)}' if one.keys else ''}"
+        return f"{text}: {', '.join(_field(one, name, values, nodes) for name in one.fields)}"
     text = f"{kind}: {record(one)}" if one.keys else kind
     if one.fields:
         text += f": {', '.join(_field(one, name, values, nodes) for name in one.fields)}"

@@ -232,6 +232,9 @@ _TABLE = (
          "A side that is a query is only read, so the link flows away from it."),
     Code("L328", "error", "extended table has another kind of key",
          "A record and the tables it extends share one key; each names the columns that hold it, in the same order."),
+    Code("L340", "error", "assertion reads a record",
+         "An assertion compares two queries over whole tables. It has no record whose columns it could read: tables "
+         "are written with their schema, and their columns with an alias, or alone."),
     # -- links among each other ----------------------------------------------------------------------------------------
     Code("L401", "error", "link name is used twice",
          "Two files declare a link of this name; the crosswalk of a link is kept under its name. Only the first was "

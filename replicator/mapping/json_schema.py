@@ -86,6 +86,7 @@ def link_schema(nodes: Sequence[str] = ()) -> Schema:
         "rule": {"anyOf": [*_rules("latest", "queue"), names.one("merge", "delta", "update")]},
         "groups": {"type": "object", "additionalProperties": {"type": "array", "items": SCALAR, "minItems": 2}},
         "fields": {"type": "array", "items": _field(names), "minItems": 1},
+        "assert": _one_or_more(_assertion(names)),
     }
     side = _object(
         words.SIDE,
@@ -103,6 +104,12 @@ def link_schema(nodes: Sequence[str] = ()) -> Schema:
     side |= {"oneOf": [{"required": ["table"]}, {"required": ["query"]}], "description": "The link's end on this node."}
     found = _object(words.LINK, keys, ["link", "fields"])
     return _whole("A link of the replicator", found | {"patternProperties": {names.pattern(words.LINK): side}})
+
+
+def _assertion(names: _Names) -> Schema:
+    found = _object(words.ASSERT, {"name": SCALAR, "per": {"const": "record"}}, ["name"])
+    query = {**QUERY, "description": "The SELECT on this node."}
+    return found | {"patternProperties": {names.pattern(words.ASSERT): query}, "minProperties": 3}
 
 
 def _field(names: _Names) -> Schema:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from replicator.mapping import shape
 from replicator.mapping.across import check_between
+from replicator.mapping.assertions import KEYS as ASSERTION_KEYS
+from replicator.mapping.assertions import read_assertions
 from replicator.mapping.fields import FIELD_KEYS, read_fields
 from replicator.mapping.findings import Findings, show
 from replicator.mapping.rules import RULE_WORDS, check_keys_and_match, read_groups, read_link_rule, read_update_wins
@@ -34,7 +36,7 @@ from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link, Rule
 
 # Words that a link file gives a meaning of its own, which therefore cannot be a node's name.
-WORDS = LINK_KEYS | FIELD_KEYS | RULE_WORDS | {"missing", "never", "ignore", "map", "default", "back_default"}
+WORDS = LINK_KEYS | FIELD_KEYS | RULE_WORDS | ASSERTION_KEYS | {"missing", "never", "ignore", "map", "default", "back_default"}
 TEST_SUFFIX = "_test.yaml"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -128,6 +130,7 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     update_wins = read_update_wins(root, delete, never, scope)
     rule = read_link_rule(root.get("rule"), scope, Rule("latest", None, mark))
     fields = read_fields(fields_node, scope, rule) if fields_node else ()
+    asserts = read_assertions(root, scope)
     complete = isinstance(fields_node, SequenceNode) and len(fields_node.items) == len(fields)
     groups = read_groups(root.get("groups"), fields, complete, scope)
     if name is None or sides[0] is None or sides[1] is None:
@@ -143,7 +146,7 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
         name=name, sides=(sides[0], sides[1]), flows=scope.flows, match=match, create=create, delete=delete,
         rule=rule, fields=fields, mark=mark, match_mark=matching[0].mark if matching else None, groups=groups,
         update_wins=update_wins,
-        restore=restore, matching=matching,
+        restore=restore, matching=matching, asserts=asserts,
     )  # fmt: skip
 
 

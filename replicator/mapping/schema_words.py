@@ -16,6 +16,11 @@ LINK = {
     "rule": "The rule of fields that name none: `latest` (the default), a node, which then owns them, or `queue`.",
     "groups": "Fields that win or lose together, such as the parts of an address: `{address: [street, zip, city]}`.",
     "fields": "What corresponds to what, one entry a field.",
+    "assert": "What must hold across both sides: pairs of SELECTs with equal results, which `replicator reconcile` checks.",
+}
+ASSERT = {
+    "name": "What the assertion is called in reports.",
+    "per": "With `record` the first columns are a record's key on each side, and the others are compared pair by pair.",
 }
 MATCH = {
     "loose": "Values are compared without case, blanks and punctuation; asked by `replicator match` only.",

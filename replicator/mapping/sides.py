@@ -15,7 +15,9 @@ from replicator.model.finding import Mark
 from replicator.model.link import DeleteRule, Expression, Field, MatchRule, Part, Query, Restore, Side
 from replicator.model.table import TableName
 
-LINK_KEYS = frozenset(("link", "flow", "match", "create", "delete", "restore", "update_deleted", "rule", "groups", "fields"))
+LINK_KEYS = frozenset(
+    ("link", "flow", "match", "create", "delete", "restore", "update_deleted", "rule", "groups", "fields", "assert")
+)
 _SIDE_KEYS = frozenset(("table", "query", "key", "where", "derived", "slice", "extends"))
 _FLOW = re.compile(r"([a-z][a-z0-9_]*)\s*(->|<->)\s*([a-z][a-z0-9_]*)")
 _SET = re.compile(r"\s*set\b", re.IGNORECASE)

@@ -225,6 +225,17 @@ class MatchRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Assertion:
+    """What must hold across both sides: the results of two queries, one on each node, are equal. `per_record`: the first
+    columns of each are the key of a record on that node, and the rest is compared pair by pair; else each gives one row."""
+
+    name: str
+    per_record: bool
+    queries: dict[str, Query]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """`sides` in the order of the file. `match`: node -> columns that identify a record both sides may have already, whenever
     one is about to be made; `matching`: all rules of that kind, the most trusted first, which `replicator match` goes by.
@@ -247,6 +258,7 @@ class Link:
     update_wins: bool = False
     restore: dict[str, Restore] = field(default_factory=dict)
     matching: tuple[MatchRule, ...] = ()
+    asserts: tuple[Assertion, ...] = ()
 
     @property
     def arbiter(self) -> str:

@@ -8,10 +8,12 @@ other side has, and compares the fields that nothing forward projects: only then
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from replicator.model.link import Link
+from replicator.model.table import Column
+from replicator.program.asserted import Asserted, asserted
 from replicator.program.changed import Read, tables_read
 from replicator.program.compare import Compare, compare_of
 from replicator.program.layout import Layout
@@ -50,6 +52,7 @@ class LinkPlan:
     key_sums: Mapping[str, Sums] | None
     read: Mapping[str, Read]
     digest: str
+    assertions: tuple[Asserted, ...]
 
     @property
     def paired(self) -> bool:
@@ -60,8 +63,12 @@ class LinkPlan:
         return self.forward.source, self.forward.target
 
 
-def link_plan(programs: Mapping[tuple[str, str], Program], layouts: Mapping[tuple[str, str], Layout]) -> LinkPlan:
-    """Both by flow, of one link."""
+def link_plan(
+    programs: Mapping[tuple[str, str], Program],
+    layouts: Mapping[tuple[str, str], Layout],
+    gives: Mapping[tuple[str, str], Sequence[Column]],
+) -> LinkPlan:
+    """The first two by flow, of one link. `gives`: by assertion and node, the columns of its query."""
     link = next(iter(programs.values())).link
     one, other = (side.node for side in link.sides)
     flow = (one, other) if (one, other) in programs else (other, one)
@@ -70,17 +77,22 @@ def link_plan(programs: Mapping[tuple[str, str], Program], layouts: Mapping[tupl
     back = _way(back_flow, programs, layouts, frozenset(forward.layout.projected)) if back_flow in programs else None
     by_source = {source: layout for (source, _), layout in layouts.items()}
     layout = forward.layout
+    checks = {node: pair_checks(link, by_source, node) for node in flow}
     return LinkPlan(
         link=link,
         forward=forward,
         back=back,
         back_fields=back is not None and back.asked.fields is not None,
-        checks={node: pair_checks(link, by_source, node) for node in flow},
+        checks=checks,
         extras=None if forward.program.paired else extras(layout),
         sums=sums_of(link, layout, sorted({*layout.projected, *(back.layout.projected if back else ())})),
         key_sums=key_sums_of(link, layout),
         read={node: tables_read(link, layout.links, node, forward.program.paired) for node in flow},
         digest=_digest(forward, *([back] if back is not None else [])),
+        assertions=tuple(
+            asserted(layout, one, number, {node: gives[one.name, node] for node in flow}, checks[layout.target].keys)
+            for number, one in enumerate(link.asserts)
+        ),
     )
 
 

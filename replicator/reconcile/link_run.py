@@ -118,6 +118,7 @@ class LinkRun:
             yield from look.whole()
         elif where.how == CHANGED:
             yield from look.of_changed(where.before)
+        yield from look.assertions()
 
     def _look_again(self, differences: Iterable[Difference]) -> Differences:
         found = Differences()

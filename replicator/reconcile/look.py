@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import groupby
 from typing import TypeVar
 
-from replicator.errors import WriteFailed
+from replicator.errors import ConfigurationError, WriteFailed
 from replicator.model.stamp import make
 from replicator.ports.proofs import Proof
 from replicator.ports.session import Session
@@ -154,6 +155,8 @@ class Look:
         yield from self._backward(wanted=True)
         if plan.extras is not None and "extra" in kinds:
             yield from self._extras()
+        if "assertion" in kinds:
+            yield from self.assertions()
 
     def of_changed(self, before: Mapping[str, Proof]) -> Iterator[Difference]:
         """What a change since the proofs can concern; see reconcile/proof.py."""
@@ -191,6 +194,22 @@ class Look:
         if plan.paired and way is plan.forward:
             comparison.want_from(other.session.stream(f"COPY ({plan.checks[other.name].bereft}) TO STDOUT"))
         comparison.want(before[node.name].doubtful)
+
+    def assertions(self) -> Iterator[Difference]:
+        """What the link file states of both sides, and does not hold. After any of the looks, or alone."""
+        here, there = self._here, self._there
+        for one in self.plan.assertions:
+            there.session.execute(one.setup)
+            there.session.load_blocks(one.load, here.session.stream(one.shipped))
+            many = dict(zip((here.name, there.name), there.session.query(one.many)[0], strict=True))
+            if not one.per_record and max(many.values()) > 1:
+                node, rows = max(many.items(), key=lambda item: item[1])
+                raise ConfigurationError(f"assertion {one.name}: the query on {node} gives {rows} rows, not one")
+            rows_of = groupby(_fetched(there.session, "unlike", one.unlike), key=lambda row: (row[0], row[1]))
+            for (key_here, key_there), rows_unlike in rows_of:
+                keys = {} if key_here is None else {here.name: tuple(key_here), there.name: tuple(key_there)}
+                fields = {name: (ours, theirs) for _, _, name, ours, theirs in rows_unlike}
+                yield Difference(self.plan.link.name, "assertion", keys, here.name, fields=fields, said=one.name)
 
     # -- the parts of them -----------------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 """What lint says of a side's queries: those a server refuses, and changes that lead to reading every record again.
 
-Codes here: K067 a query that a server refuses, K068 a table that nothing joins to the record.
+Codes here: K067 a query that a server refuses, K068 a table that nothing joins to the record, K070 the query of an
+assertion that a server refuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -40,6 +41,20 @@ def described(side: Side, tables: Tables, connection: psycopg.Connection) -> tup
             return None, [_refused(side, side.query, "the query", error)]
         each = [finding for name, query in side.derived.items() for finding in _alone(side, name, query, tables, connection)]
         return None, each or [Finding(side.mark, "K067", error.message, error.hint)]
+
+
+def refused_assertions(links: Sequence[Link], connections: Mapping[str, psycopg.Connection]) -> Iterator[Finding]:
+    """A warning: the flows do not need them, and go on."""
+    for link in links:
+        for assertion in link.asserts:
+            for node, query in assertion.queries.items():
+                if node in connections:
+                    try:
+                        _describe(link.side(node), connections[node], query.text)
+                    except WriteFailed as error:
+                        said = error.message.removeprefix(f"{node}: ")
+                        message = f"{node} refuses the query of assertion {assertion.name}: {said}"
+                        yield Finding(query.mark, "K070", message, error.hint or "try it in psql", "warning")
 
 
 def _describe(side: Side, connection: psycopg.Connection, sql: str) -> tuple[Column, ...]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from replicator.engines.postgres.applied import remembered
+from replicator.engines.postgres.catalog import describe
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.proofs import PostgresProofs
 from replicator.engines.postgres.reconciled import keep_result
@@ -22,6 +23,7 @@ from replicator.engines.postgres.setup import has_state
 from replicator.errors import ConfigurationError
 from replicator.model.config import Config
 from replicator.model.link import Link
+from replicator.model.table import Column
 from replicator.program.compile import compile_flow
 from replicator.program.layout import Layout
 from replicator.program.projection import Tables
@@ -101,7 +103,7 @@ def reconcile(
             report.running[pair] = between.running()
             nodes = _open(config, pair, environ)
             try:
-                for plan in plans(links, tables, pair):
+                for plan in plans(links, tables, pair, asked):
                     link = plan.link
                     if not wanted or link.name in wanted:
                         causes = CausesOf(asked, link.name, sorted(link.flows))
@@ -127,7 +129,7 @@ def _keep(connection: psycopg.Connection, result: LinkResult) -> None:
         keep_result(connection, result.link, result.seconds, result.how, *counts, kinds, result.problem)
 
 
-def plans(links: Sequence[Link], tables: Tables, pair: NodePair) -> list[LinkPlan]:
+def plans(links: Sequence[Link], tables: Tables, pair: NodePair, connections: Mapping[str, psycopg.Connection]) -> list[LinkPlan]:
     """Of every link between two nodes, those that others refer to first."""
     by_name = {link.name: link for link in links}
     flows = flows_of(links, pair)
@@ -137,9 +139,20 @@ def plans(links: Sequence[Link], tables: Tables, pair: NodePair) -> list[LinkPla
         link_plan(
             {flow: programs[flow][name] for flow in flows if name in programs[flow]},
             {flow: Layout(by_name[name], by_name, tables, *flow) for flow in flows if name in programs[flow]},
+            _given(by_name[name], connections),
         )
         for name in order
     ]
+
+
+def _given(link: Link, connections: Mapping[str, psycopg.Connection]) -> dict[tuple[str, str], tuple[Column, ...]]:
+    """The columns of a link's assertions."""
+    found = {}
+    for assertion in link.asserts:
+        for node, query in assertion.queries.items():
+            with translated(node):
+                found[assertion.name, node] = describe(connections[node], query.text)
+    return found
 
 
 def _open(config: Config, pair: NodePair, environ: Mapping[str, str]) -> dict[str, Node]:
