@@ -49,6 +49,7 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench.run
+	@$(BIN)/python -m tests.bench.existing
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from replicator.demo.servers import Installation
-from tests.bench import report
+from tests.bench import existing, report
 from tests.bench.run import measure
 from tests.bench.schema import Size
 
@@ -43,3 +43,12 @@ def test_results(installation: Installation, tmp_path: Path) -> None:
             assert d["ratio"] > 0
             assert d["peak_rss_mb"] > 10
     assert "two-way" in shown.getvalue()
+
+
+def test_existing_records() -> None:
+    shown = io.StringIO()
+    documents = existing.measure(1_000, Console(file=shown, width=120), HASTY, runs=1)
+    assert {(d["work"], d["path"]) for d in documents} == {(w, p) for w in ("backfill", "reconcile") for p in existing.LINKS}
+    assert all(d["ratio"] > 0 for d in documents if d["work"] == "backfill")
+    existing.show(documents, Console(file=shown, width=120))
+    assert "COPY piped" in shown.getvalue()
