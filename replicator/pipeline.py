@@ -4,12 +4,12 @@ A `Flow` leads from a source to a target. Its `step` does, in this order:
 
     read        whole transactions from the source's stream, one net change per row (capture/)
     gather      plus what the source answered itself by then, and parked changes that may go now
-    read on     existing records that are to be copied, a chunk at a time (apply/backfill.py)
     derive      plus what the links read on the source beside the row; records that only that concerns
     heal        edits that were read late are put right on their own node
     write       in ONE transaction on the target, link by link, parents first:
                     stage, project, adopt, hold, contest, weigh, insert, pair, put back, update;
                 then deletes, children first; then the ledger, and what must return
+    copy        a chunk of records that were there already, when the stream has come to where it was read
     advance     the checkpoint, in the same transaction; commit
     mirror      new and dead pairs become known on the source
     confirm     the source may forget what is durable on the target
@@ -29,15 +29,16 @@ from dataclasses import dataclass, field, replace
 from replicator.apply.answers import Answers
 from replicator.apply.backfill import Backfill
 from replicator.apply.derive import derive
+from replicator.apply.gather import meet, take_up
 from replicator.apply.healing import Healing
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
 from replicator.apply.write import FEW_ROWS, BatchWrite, Changes, Staged
-from replicator.capture.batch import DELETE, UPDATE, Batch, Key, RowChange
+from replicator.capture.batch import UPDATE, Batch, RowChange
 from replicator.capture.clock import Clock
 from replicator.capture.edits import Edits
 from replicator.capture.messages import Value
-from replicator.capture.payload import from_json, key_texts, to_json
+from replicator.capture.payload import from_json, to_json
 from replicator.errors import NodeUnavailable, WriteFailed
 from replicator.model import stamp
 from replicator.model.position import number as position_number
@@ -252,9 +253,9 @@ class Flow:
             # Of a transaction that comes in parts the first takes all that was answered before it was committed.
             newest = max((row.lsn for rows in changes.values() for row in rows), default=0)
             reached = (batch.end or self.stream.position) if batch.complete else newest
-            self._meet(changes, self._answers.due(reached) + (self._asked if batch.complete else []))
+            meet(self.programs, changes, self._answers.due(reached) + (self._asked if batch.complete else []))
         if self._carried.parked:
-            self._unpark_carried(changes)
+            take_up(self.programs, changes, self._carried.parked)
         wanted = self._parking.retry | self._parking.behind(changes)
         found = self._state.parked(sorted(wanted)) if wanted else []
         for parked in found:
@@ -264,31 +265,6 @@ class Flow:
         # Somebody may have discarded it or its link meanwhile; and the notice of a TRUNCATE has nothing to try.
         self._parking.retry &= {parked.id for parked in found if parked.payload and parked.link in self.programs}
         return changes
-
-    def _meet(self, changes: Changes, answers: Sequence[tuple[str, RowChange]]) -> None:
-        """Takes answers in: each as one with the change of the same record, if there is one."""
-        places: dict[str, dict[Key, RowChange]] = {}
-        for link, answer in answers:
-            rows = changes.setdefault(link, [])
-            if link not in places:
-                places[link] = {row.key: row for row in rows}
-            row = places[link].get(answer.key)
-            if row is None:
-                places[link][answer.key] = answer
-                rows.append(answer)
-            elif row.op != DELETE:
-                row.met_by(answer, self.programs[link].feed)
-
-    def _unpark_carried(self, changes: Changes) -> None:
-        """Parked in an earlier part of this transaction and changed again in this one: one change."""
-        for link, rows in changes.items():
-            program = self.programs[link]
-            carried = {tuple(p.key): p for p in self._carried.parked if p.link == link}
-            for row in rows:
-                parked = carried.get(tuple(key_texts(row.first_key)))
-                if parked is not None:
-                    self._carried.parked.remove(parked)
-                    from_json(parked.payload, program.feed.columns).followed_by(row, program.feed.tracked)
 
     def _heal(self, changes: Changes) -> None:
         """Edits older than our last write on the source may have been written over: see program/heal.py."""
