@@ -39,6 +39,9 @@ UPDATE replicator.backfill SET rate = %s WHERE id = %s AND finished IS NULL;
 UPDATE replicator.backfill SET finished = clock_timestamp(), problem = 'cancelled' WHERE flow = %s AND link = %s AND why = %s AND finished IS NULL
 RETURNING id;
 
+-- name: give_up_listed
+UPDATE replicator.backfill SET finished = clock_timestamp(), problem = %s WHERE link = %s AND listed AND finished IS NULL;
+
 -- name: state
 -- Of those with these ids, or of all that are not done and those of the last day.
 SELECT id, flow, link, why, condition, listed, after, rate, expected, records, created, changed, parked, asked, started, moved, finished, problem

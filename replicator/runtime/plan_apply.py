@@ -14,6 +14,7 @@ import psycopg
 
 from replicator.capture.feed import FeedPart
 from replicator.engines.postgres.applied import remember
+from replicator.engines.postgres.backfills import give_up_listed
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.leftovers import payloads, replace_payload
@@ -140,6 +141,7 @@ def _renumber(config: Config, connections: Connections, plan: Plan, work: Renumb
         flow_name(source, target): Layout(link, by_name, plan.tables[pair], source, target) for source, target in link.flows
     }
     connection = connections[work.node]
+    give_up_listed(connection, work.link, "the link has other fields now: ask for it again")
     for place, rows in payloads(connection, work.link).items():
         for number, flow, payload in rows:
             layout = layouts.get(flow)

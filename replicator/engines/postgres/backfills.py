@@ -96,6 +96,11 @@ def cancel(connection: psycopg.Connection, flow: str, link: str, why: str) -> bo
     return bool(connection.execute(_sql("cancel"), (flow, link, why)).fetchall())
 
 
+def give_up_listed(connection: psycopg.Connection, link: str, problem: str) -> None:
+    """Those of a link that name records with masks of fields."""
+    connection.execute(_sql("give_up_listed"), (problem, link))
+
+
 def change_rate(connection: psycopg.Connection, number: int, rate: int | None) -> None:
     connection.execute(_sql("change"), (rate, number))
 
