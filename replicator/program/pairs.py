@@ -61,8 +61,7 @@ def pair_checks(link: Link, layouts: Mapping[str, Layout], node: str) -> PairChe
     mine = " AND ".join(f"p.k_{i} = x.{quote(c)}" for i, c in enumerate(own))
     layout = next(iter(layouts.values()))
     theirs, gone = layout.temporary("theirs"), layout.temporary("gone")
-    text = ", ".join(f"x.{quote(c)}::text" for c in columns)
-    numbered = f"SELECT x.*, hashtextextended(concat_ws(chr(31), {text}), 0) AS hash FROM {crosswalk} x"
+    numbered = _numbered(link)
     in_buckets = f"SELECT {listed} FROM ({numbered}) x WHERE (x.hash & {BUCKETS - 1}) IN ({{buckets}})"
     without = f"SELECT {listed} FROM {crosswalk} x WHERE NOT EXISTS (SELECT FROM ({present}) p WHERE {mine})"
 
@@ -92,7 +91,7 @@ def pair_checks(link: Link, layouts: Mapping[str, Layout], node: str) -> PairChe
         records=f"SELECT count(*) FROM ({present}) p",
         keys=present,
         unpaired=f"SELECT {keys} FROM ({present}) p WHERE NOT EXISTS (SELECT FROM {crosswalk} x WHERE {mine})",
-        buckets=f"SELECT x.hash & {BUCKETS - 1}, count(*), sum(x.hash) FROM ({numbered}) x GROUP BY 1",
+        buckets=buckets(link),
         gone=f"COPY ({without}) TO STDOUT",
         bereft=f"SELECT {', '.join(f'g.{quote(c)}' for c in names.pair_columns(link, link.other(node).node))} FROM ({without}) g",
         setup=tuple(f"CREATE TEMP TABLE {name} AS {like}" for name in (theirs, gone)),
@@ -102,6 +101,17 @@ def pair_checks(link: Link, layouts: Mapping[str, Layout], node: str) -> PairChe
         lone=lone,
         dead=dead,
     )
+
+
+def buckets(link: Link) -> str:
+    """(bucket, pairs, sum) of the link's crosswalk."""
+    return f"SELECT x.hash & {BUCKETS - 1}, count(*), sum(x.hash) FROM ({_numbered(link)} OFFSET 0) x GROUP BY 1"
+
+
+def _numbered(link: Link) -> str:
+    columns = [name for side in link.sides for name in names.pair_columns(link, side.node)]
+    text = ", ".join(f"x.{quote(c)}::text" for c in columns)
+    return f"SELECT x.*, hashtextextended(concat_ws(chr(31), {text}), 0) AS hash FROM {state(names.crosswalk(link))} x"
 
 
 def _present(link: Link, layouts: Mapping[str, Layout], node: str) -> tuple[str, str]:

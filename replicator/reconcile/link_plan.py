@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from replicator.model.link import Link
 from replicator.model.table import Column
 from replicator.program.asserted import Asserted, asserted
-from replicator.program.changed import Read, tables_read
+from replicator.program.changed import Named, Read, named, tables_read
 from replicator.program.compare import Compare, compare_of
 from replicator.program.layout import Layout
 from replicator.program.pairs import Extras, PairChecks, extras, pair_checks
@@ -39,8 +39,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class LinkPlan:
-    """back_fields: whether the way back has fields of its own. checks, sums, read: by node. extras, key_sums: of links
-    without pairs. digest: of everything that decides what is equal."""
+    """back_fields   whether the way back has fields of its own
+    checks, sums, read   by node
+    extras, key_sums     of links without pairs
+    named         what fields refer to; None where it is not known which records name a pair
+    digest        of everything that decides what is equal
+    """
 
     link: Link
     forward: Way
@@ -51,6 +55,7 @@ class LinkPlan:
     sums: Mapping[str, Sums] | None
     key_sums: Mapping[str, Sums] | None
     read: Mapping[str, Read]
+    named: tuple[Named, ...] | None
     digest: str
     assertions: tuple[Asserted, ...]
 
@@ -88,6 +93,7 @@ def link_plan(
         sums=sums_of(link, layout, sorted({*layout.projected, *(back.layout.projected if back else ())})),
         key_sums=key_sums_of(link, layout),
         read={node: tables_read(link, layout.links, node, forward.program.paired) for node in flow},
+        named=_named(forward, back),
         digest=_digest(forward, *([back] if back is not None else [])),
         assertions=tuple(
             asserted(layout, one, number, {node: gives[one.name, node] for node in flow}, checks[layout.target].keys)
@@ -104,6 +110,13 @@ def _way(
 ) -> Way:
     layout, program = layouts[flow], programs[flow]
     return Way(layout, program, compare_of(layout, program, [i for i in layout.projected if i not in compared]))
+
+
+def _named(forward: Way, back: Way | None) -> tuple[Named, ...] | None:
+    link = forward.layout.link
+    if back is not None and any(link.fields[i].reference for i in back.layout.projected if i not in forward.layout.projected):
+        return None
+    return named(forward.layout, tuple(forward.layout.projected))
 
 
 def _digest(*ways: Way) -> str:

@@ -22,7 +22,7 @@ from replicator.reconcile.difference import Difference, Differences
 from replicator.reconcile.link_plan import LinkPlan
 from replicator.reconcile.look import Look
 from replicator.reconcile.node import Node
-from replicator.reconcile.proof import CHANGED, NOTHING, WHOLE, Standing, keep, standing
+from replicator.reconcile.proof import CHANGED, NOTHING, WHOLE, Standing, keep, names_change, standing
 
 LOOKS = 6
 LOOKED_AGAIN = 200_000  # of more differences none is looked at again: they are not what is on its way
@@ -109,15 +109,16 @@ class LinkRun:
         if where.how == NOTHING:
             result.unlinked, result.proven = max(one.unlinked for one in where.before.values()), True
         else:
-            unlinked = look.unlinked if where.how == WHOLE else max(one.unlinked for one in where.before.values())
-            result.proven = keep(self._plan, self._nodes, where, found, unlinked)
+            if where.how == CHANGED and not names_change(self._plan, where.now, where.before):
+                result.unlinked = max(one.unlinked for one in where.before.values())  # they were not looked for
+            result.proven = keep(self._plan, self._nodes, where, found, result.unlinked)
         return found
 
     def _asked(self, look: Look, where: Standing) -> Iterator[Difference]:
         if where.how == WHOLE:
             yield from look.whole()
         elif where.how == CHANGED:
-            yield from look.of_changed(where.before)
+            yield from look.of_changed(where.before, names_change(self._plan, where.now, where.before))
         yield from look.assertions()
 
     def _look_again(self, differences: Iterable[Difference]) -> Differences:

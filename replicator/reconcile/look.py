@@ -158,9 +158,11 @@ class Look:
         if "assertion" in kinds:
             yield from self.assertions()
 
-    def of_changed(self, before: Mapping[str, Proof]) -> Iterator[Difference]:
-        """What a change since the proofs can concern; see reconcile/proof.py."""
+    def of_changed(self, before: Mapping[str, Proof], names_changed: bool) -> Iterator[Difference]:
+        """What a change since the proofs can concern; see reconcile/proof.py. `names_changed`: also of pairs referred to."""
         plan = self.plan
+        if names_changed:
+            self._want_naming(before)
         extra = False
         if plan.paired:
             yield from self._lone()
@@ -178,6 +180,14 @@ class Look:
         yield from self._backward(wanted=True)
         if extra:
             yield from self._extras()
+
+    def _want_naming(self, before: Mapping[str, Proof]) -> None:
+        here, there = self._here, self._there
+        young = partial(there.proofs.young, snapshot=before[there.name].snapshot)
+        for one in self.plan.named or ():
+            here.session.execute(one.setup)
+            here.session.load_blocks(one.load, there.session.stream(f"COPY ({one.young(young)}) TO STDOUT"))
+            here.session.execute(f"INSERT INTO {self.plan.forward.asked.wanted_table} {one.wanted}")
 
     def _want_changed(self, way: Way, comparison: Comparison, before: Mapping[str, Proof]) -> None:
         plan, node, other = self.plan, self._nodes[way.source], self._nodes[way.target]

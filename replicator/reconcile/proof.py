@@ -8,11 +8,12 @@ What holds later, with two new snapshots:
 
     nothing    every table that was read has the same row versions as then, and nothing was doubtful: what was equal is
                equal. Nothing is shipped.
-    changed    the tables beside the records (lookups, queries' tables, the pairs of links referred to) have the same row
-               versions. Then a record and its counterpart are equal as they were, unless a row of one of the two, or their
-               pair, has another version than then, or they were doubtful. These are compared again; so are all records
-               that have no pair. A version that is gone leaves no trace: that a record or a pair is gone is found by
-               anti-joins on each node and by comparing the nodes' pairs (without pairs: the keys), over everything.
+    changed    the tables beside the records (lookups, queries' tables) have the same row versions. Then a record and its
+               counterpart are equal as they were, unless a row of one of the two, their pair, or a pair that the record
+               refers to has another version than then, or they were doubtful. These are compared again; so are all records
+               that have no pair, or refer to what has none. A version that is gone leaves no trace: that a record or a
+               pair is gone is found by anti-joins on each node and by comparing the nodes' pairs (without pairs: the
+               keys), over everything.
     whole      else. Also after any change of the link's statements or of a table's shape, and on another server.
 
 A transaction that was running at a snapshot was not seen there; its rows count as changed later (ports/proofs.py, `young`).
@@ -74,7 +75,7 @@ def standing(plan: LinkPlan, nodes: Mapping[str, Node], full: bool) -> Standing:
     why = _not_valid(nodes, now, before)
     if not why and all(now[name].tables == before[name].tables and not before[name].doubtful for name in nodes):
         return Standing(now, before, NOTHING, since)
-    why = why or _not_told(plan, now, before)
+    why = why or _not_told(plan, nodes, now, before)
     return Standing(now, before, WHOLE if why else CHANGED, why or since)
 
 
@@ -96,16 +97,27 @@ def _not_valid(nodes: Mapping[str, Node], now: Mapping[str, Proof], before: Mapp
     return ""
 
 
-def _not_told(plan: LinkPlan, now: Mapping[str, Proof], before: Mapping[str, Proof]) -> str:
+def _not_told(plan: LinkPlan, nodes: Mapping[str, Node], now: Mapping[str, Proof], before: Mapping[str, Proof]) -> str:
     """Why it is not known which records the changes concern."""
     for name, new in now.items():
         old = before[name]
         for table in plan.read[name].around:
             if new.tables[table] != old.tables[table]:
                 return f"{name}: {table} has changed, and it is not known which records that concerns"
+    if names_change(plan, now, before):
+        if plan.named is None:
+            return "pairs that records refer to have changed, and it is not known which records that concerns"
+        one, other = ({one.buckets: set(node.session.query(one.buckets)) for one in plan.named} for node in nodes.values())
+        if one != other:
+            return "the nodes do not know the same pairs of a link that is referred to"
     if not plan.paired and plan.key_sums is None:
         return "the keys cannot be compared in place"
     return ""
+
+
+def names_change(plan: LinkPlan, now: Mapping[str, Proof], before: Mapping[str, Proof]) -> bool:
+    """Whether the pairs that fields refer to are others than then."""
+    return any(now[name].tables[table] != before[name].tables[table] for name in now for table in plan.read[name].named)
 
 
 def keep(plan: LinkPlan, nodes: Mapping[str, Node], standing: Standing, found: Differences, unlinked: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,19 +18,27 @@ ORIGIN = "planted_faults"
 
 
 @contextmanager
-def behind(pair: Pair, node: str) -> Iterator[psycopg.Connection]:
-    """A session whose changes are neither captured nor seen by triggers."""
+def behind(pair: Pair, node: str, origin: str = ORIGIN) -> Iterator[psycopg.Connection]:
+    """A session whose changes are seen by no trigger, and not captured while no replicator runs. `origin`: that of the
+    replicator itself, and they are not captured later either, also from PostgreSQL 15."""
     with psycopg.connect(pair.environ[f"{node.upper()}_DSN"], autocommit=True) as connection:
-        known = connection.execute("SELECT FROM pg_replication_origin WHERE roname = %s", (ORIGIN,)).fetchone()
+        known = connection.execute("SELECT FROM pg_replication_origin WHERE roname = %s", (origin,)).fetchone()
         if known is None:
-            connection.execute("SELECT pg_replication_origin_create(%s)", (ORIGIN,))
-        connection.execute("SELECT pg_replication_origin_session_setup(%s)", (ORIGIN,))
+            connection.execute("SELECT pg_replication_origin_create(%s)", (origin,))
+        end = time.monotonic() + 20
+        while True:  # the session of a daemon that was stopped may still be going away
+            try:
+                connection.execute("SELECT pg_replication_origin_session_setup(%s)", (origin,))
+                break
+            except psycopg.errors.ObjectInUse:
+                assert time.monotonic() < end
+                time.sleep(0.02)
         connection.execute("SET session_replication_role = replica")
         yield connection
 
 
-def plant(pair: Pair, node: str, sql: str, *params: Any) -> None:
-    with behind(pair, node) as connection:
+def plant(pair: Pair, node: str, sql: str, *params: Any, origin: str = ORIGIN) -> None:
+    with behind(pair, node, origin) as connection:
         connection.execute(sql, params or None)  # type: ignore[call-overload]
 
 
