@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from replicator.engines.postgres import backfills
 from replicator.engines.postgres.errors import translated
+from replicator.model.config import Config
 from replicator.runtime.backfill import BACKFILL, Connections, Copy, copies, look, request
 from replicator.runtime.checks import preflight
+from replicator.runtime.preview import Effect, preview_copies
 from replicator.runtime.wiring import plain_connections
 
 from .backfill_words import progress, way
 from .carrying import watch
+from .effects import effect_document, show_effect
 from .output import Output
 from .session import ConfigOption, JsonOption, open_session
 
@@ -29,6 +32,11 @@ def backfill(
     ] = None,
     rate: Annotated[int | None, typer.Option("--rate", metavar="N", min=1, help="At most N records a second.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied, and change nothing.")] = False,
+    sample: Annotated[
+        int,
+        typer.Option("--sample", metavar="N", min=0, help="With --dry-run: count what becomes of N records; 0: do not."),
+    ] = 10_000,
+    values: Annotated[bool, typer.Option("--values", help="With --dry-run: show the values of samples.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Give up what is under way; what is copied stays.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch until it is done; else only ask for it.")] = True,
@@ -65,7 +73,13 @@ def backfill(
             return _cancel(output, connections, wanted)
         if dry_run:
             _show_wanted(output, wanted)
-            output.document({"dry_run": True, "backfills": [_as_asked(copy) for copy in wanted]})
+            effects = _effects(loaded, session.environ, wanted, sample) if sample and where is None else []
+            for effect in effects:
+                show_effect(output, effect, values)
+            output.line("nothing was changed")
+            asked = [_as_asked(copy) for copy in wanted]
+            told = [effect_document(effect, values) for effect in effects]
+            output.document({"dry_run": True, "backfills": asked, "effects": told})
             return 0
         ids = request(connections, wanted, rate, restart)
         if not wait:
@@ -95,13 +109,22 @@ def _cancel(output: Output, connections: Connections, wanted: Sequence[Copy]) ->
     return 0
 
 
+def _effects(config: Config, environ: Mapping[str, str], wanted: Sequence[Copy], sample: int) -> list[Effect]:
+    by_target: dict[str, list[Copy]] = {}
+    for copy in wanted:
+        by_target.setdefault(copy.target, []).append(copy)
+    found = []
+    for some in by_target.values():
+        found += preview_copies(config, environ, some[0].tables, some[0].between, [copy.program for copy in some], sample)
+    return found
+
+
 def _show_wanted(output: Output, wanted: Sequence[Copy]) -> None:
     rows = [
         (copy.link.name, f"{copy.source} to {copy.target}", copy.expected, progress(copy.under_way) if copy.under_way else "new")
         for copy in wanted
     ]
     output.table(("link", "way", "records", ""), rows, right=(2,))
-    output.line("nothing was changed; `replicator plan` counts what links would make of them")
 
 
 def _as_asked(copy: Copy) -> dict[str, Any]:

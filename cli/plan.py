@@ -11,16 +11,13 @@ from replicator.errors import ConfigurationError
 from replicator.runtime.checks import preflight
 from replicator.runtime.plan import LinkChange, Plan, make_plan
 from replicator.runtime.plan_apply import apply_plan
-from replicator.runtime.preview import Effect, Sample, preview
+from replicator.runtime.preview import Effect, preview
 from replicator.runtime.wiring import plain_connections
 
-from .conflict_words import shown
+from .effects import STYLES, effect_document, show_effect
 from .output import Output
 from .session import ConfigOption, JsonOption, open_session
 
-STYLES = {"+": "green", "-": "red", "~": "yellow"}
-SIGNS = {"created": "+", "changed": "~", "removed": "-"}
-ORDER = ("created", "changed", "removed", "equal", "adopted", "ambiguous", "refused", "not made", "gone")
 STOP = "stop `replicator run` before, and start it again afterwards"
 
 
@@ -105,7 +102,7 @@ def _show(output: Output, found: Plan, effects: Sequence[Effect], values: bool) 
     if effects:
         output.line("if every row that is there went through now, each direction by itself", "bold")
     for effect in effects:
-        _show_effect(output, effect, values)
+        show_effect(output, effect, values)
     counts = (len(found.links), "link"), (len(found.actions), "action")
     said = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
     needs = STOP if found.stopped else "a running replicator may go on meanwhile"
@@ -118,39 +115,6 @@ def _show_link(output: Output, change: LinkChange) -> None:
         output.line(f"      {difference.sign} {difference.what}", STYLES[difference.sign])
     for note in change.notes:
         output.line(f"      {note}", "dim")
-
-
-def _show_effect(output: Output, effect: Effect, values: bool) -> None:
-    looked = f"the first {effect.rows:,} rows only" if effect.more else f"{effect.rows:,} row{'' if effect.rows == 1 else 's'}"
-    if effect.problem is not None:
-        output.line(f"  {effect.link}, {effect.source} to {effect.target}: not counted: {effect.problem}", "yellow")
-        return
-    said = [f"{effect.counts[kind]:,} {kind}" for kind in ORDER if effect.counts[kind]]
-    said += [f"{count:,} wait: {reason}" for reason, count in effect.waiting.items()]
-    output.line(f"  {effect.link}, {effect.source} to {effect.target}, {looked}: {', '.join(said) or 'nothing'}")
-    for one in effect.samples:
-        sides = [f"{node} {key}" for node, key in ((effect.source, one.source_key), (effect.target, one.target_key)) if key]
-        fields = ", ".join(_told(name, one, values) for name in one.fields)
-        output.line(f"      {SIGNS[one.kind]} {' = '.join(sides)}{f': {fields}' if fields else ''}", STYLES[SIGNS[one.kind]])
-
-
-def _told(name: str, one: Sample, values: bool) -> str:
-    comes, stands = one.fields[name]
-    return f"{name} {shown(stands)} -> {shown(comes)}" if values else name
-
-
-def _effect_document(effect: Effect, values: bool) -> dict[str, Any]:
-    return {
-        "link": effect.link, "source": effect.source, "target": effect.target, "rows": effect.rows, "sample": effect.more,
-        "counts": dict(effect.counts), "waiting": dict(effect.waiting), "fields": dict(effect.fields), "problem": effect.problem,
-        "samples": [
-            {
-                "kind": s.kind, "source_key": s.source_key, "target_key": s.target_key or None,
-                "fields": {n: {"new": v[0], "old": v[1]} for n, v in s.fields.items()} if values else list(s.fields),
-            }
-            for s in effect.samples
-        ],
-    }  # fmt: skip
 
 
 def _document(found: Plan, effects: Sequence[Effect], values: bool, done: int) -> dict[str, Any]:
@@ -167,5 +131,5 @@ def _document(found: Plan, effects: Sequence[Effect], values: bool, done: int) -
             for c in found.links
         ],
         "actions": [{"node": a.node, "sign": a.sign, "what": a.what, "why": a.why, "sql": a.sql} for a in found.actions],
-        "effects": [_effect_document(effect, values) for effect in effects],
+        "effects": [effect_document(effect, values) for effect in effects],
     }  # fmt: skip

@@ -29,6 +29,7 @@ from replicator.program.compile import compile_flow, in_order
 from replicator.program.existing import condition_sql
 from replicator.program.layout import Layout
 from replicator.program.program import Program
+from replicator.program.projection import Tables
 from replicator.runtime.daemon import Daemon
 from replicator.runtime.setup import check_applied
 from replicator.runtime.wiring import complete, links_between, node_pairs, read_catalog
@@ -48,6 +49,8 @@ class Copy:
     condition: str | None
     expected: int | None
     under_way: BackfillState | None
+    tables: Tables
+    between: tuple[Link, ...]  # all links between the two nodes
 
     @property
     def flow(self) -> str:
@@ -95,7 +98,7 @@ def copies(config: Config, connections: Connections, names: Sequence[str], sourc
             program = programs[link.name]
             under_way = open_ones.get((flow_name(source, target), link.name))
             expected = _expected(connections[source], program, condition)
-            found.append(Copy(link, source, target, program, condition, expected, under_way))
+            found.append(Copy(link, source, target, program, condition, expected, under_way, tables, tuple(links)))
     return found
 
 

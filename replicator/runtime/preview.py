@@ -83,6 +83,15 @@ def preview(config: Config, environ: Mapping[str, str], plan: Plan, limit: int) 
     return effects
 
 
+def preview_copies(
+    config: Config, environ: Mapping[str, str], tables: Tables, links: Sequence[Link], programs: Sequence[Program], limit: int
+) -> list[Effect]:
+    """Of links as they are, in one direction between two nodes. `links`: all between the two."""
+    source, target = programs[0].source, programs[0].target
+    named = {link.name: link.name for link in links}
+    return _Preview(config, environ, tables, links, source, target, limit).of(programs, named)
+
+
 def _unpaired(links: list[Link], plan: Plan) -> tuple[list[Link], dict[str, str]]:
     """Links whose pairs are made anew have another name here: what is there under their own is not theirs any more."""
     named = {link.name: link.name for link in links}

@@ -48,6 +48,13 @@ class FullAlready(History):
             self.ask(flow)
             self.pair.settle()
 
+    def step(self) -> None:
+        flow = self.random.choice((0, 1, None))
+        self.pair.turn(flow)
+        while flow is not None and self.pair.opened and self.pair.exchange.flows[flow].open:
+            self.pair.turn(flow)  # a transaction that comes in parts is finished first, as the exchange does it
+        self.log.append(f"step {flow}")
+
     def exists_on(self, nodes: tuple[str, ...]) -> None:
         """A record from before the replicator; on both sides it may differ, and either value may come to stand."""
         name = f"{self.seed}-{'both-' if len(nodes) == 2 else ''}old-{self.value('name')}"

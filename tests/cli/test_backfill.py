@@ -25,6 +25,9 @@ def test_every_link_in_the_order_of_references(full: Site) -> None:
     assert dry.code == 0, dry.err
     assert [line.split()[0] for line in dry.out.splitlines()[1:3]] == ["customer", "contact"]
     assert "40" in dry.one_line("customer", "crm to erp", "new")
+    assert "30 created, 10 not made" in dry.one_line("customer, crm to erp, 40 rows")
+    assert "30 wait: a record of link customer" in dry.one_line("contact, crm to erp")
+    assert full("backfill", "customer", "--from", "crm", "--dry-run", "--json").document["effects"][0]["counts"]["created"] == 30
     assert full.rows("erp", COUNTS) == [(0, 0)]
     assert full.rows("erp", "SELECT count(*) FROM replicator.backfill") == [(0,)]
     result = full("backfill", "--from", "crm")
@@ -56,7 +59,9 @@ def test_asked_for_changed_and_given_up(full: Site) -> None:
     asked = full("backfill", "customer", "--from", "crm", "--no-wait", "--rate", "5")
     assert asked.code == 0, asked.err
     assert full.rows("erp", "SELECT link, rate, finished IS NULL FROM replicator.backfill") == [("customer", 5, True)]
-    assert "waits for its turn" in full("backfill", "customer", "--from", "crm", "--dry-run").one_line("customer")
+    assert "waits for its turn" in full("backfill", "customer", "--from", "crm", "--dry-run", "--sample", "0").one_line(
+        "customer"
+    )
     # Said again, it is the same one, with another rate.
     assert full("backfill", "customer", "--from", "crm", "--no-wait").code == 0
     assert full.rows("erp", "SELECT link, rate FROM replicator.backfill") == [("customer", None)]
