@@ -62,11 +62,11 @@ def told(one: Difference, values: bool, nodes: tuple[str, str]) -> str:
     if one.kind == "extra":
         kind = f"extra on {one.source}"
     elif one.kind == "crosswalk":
-        kind = f"pair unknown on {one.lacks}"
+        kind = f"crosswalk, not known on {one.lacks}"
     elif one.kind == "twice":
-        kind = f"paired otherwise on {one.lacks}"
+        kind = f"twice, paired otherwise on {one.lacks}"
     if one.kind == "assertion":
-        text = f"does not hold: {one.said}{f', {record(one)}' if one.keys else ''}"
+        text = f"assertion {one.said}{f', {record(one)}' if one.keys else ''}"
         return f"{text}: {', '.join(_field(one, name, values, nodes) for name in one.fields)}"
     text = f"{kind}: {record(one)}" if one.keys else kind
     if one.fields:
