@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -18,36 +19,51 @@ import typer
 
 from replicator.errors import ReplicatorError
 
-from . import backfill, check, conflicts, demo, explain, init, lint, match, plan, reconcile, run, schema, status, teardown, test
 from .output import Output
 from .session import Common, ConfigOption, JsonOption
 
 USAGE, FAILED, INTERRUPTED = 2, 3, 130
 
-app = typer.Typer(
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("demo")(demo.demo)
-app.command("init")(init.init)
-app.command("teardown")(teardown.teardown)
-app.command("plan")(plan.plan)
-app.command("lint")(lint.lint)
-app.command("check")(check.check)
-app.command("run")(run.run)
-app.command("match")(match.match)
-app.command("unmatch")(match.unmatch)
-app.command("backfill")(backfill.backfill)
-app.command("status")(status.status)
-app.add_typer(conflicts.app, name="conflicts")
-app.command("test")(test.run_tests)
-app.command("reconcile")(reconcile.reconcile)
-app.command("explain")(explain.explain)
-app.command("schema")(schema.schema)
+# name: (module, function). A module is imported when its command is named, or when all are listed: each start would pay for all.
+COMMANDS = {
+    "demo": ("demo", "demo"),
+    "init": ("init", "init"),
+    "teardown": ("teardown", "teardown"),
+    "plan": ("plan", "plan"),
+    "lint": ("lint", "lint"),
+    "check": ("check", "check"),
+    "match": ("match", "match"),
+    "unmatch": ("match", "unmatch"),
+    "backfill": ("backfill", "backfill"),
+    "run": ("run", "run"),
+    "status": ("status", "status"),
+    "conflicts": ("conflicts", "app"),
+    "test": ("test", "run_tests"),
+    "reconcile": ("reconcile", "reconcile"),
+    "explain": ("explain", "explain"),
+    "schema": ("schema", "schema"),
+}
 
 
-@app.callback(invoke_without_command=True)
+def command_line(arguments: Sequence[str]) -> typer.Typer:
+    """The commands that these arguments may name; all of them if they name none."""
+    app = typer.Typer(
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(root)
+    named = [name for name in COMMANDS if name in arguments] or list(COMMANDS)
+    for name in named:
+        module, function = COMMANDS[name]
+        found = getattr(import_module(f".{module}", __package__), function)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
+
+
 def root(
     context: typer.Context,
     *,
@@ -84,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = given[: given.index("--")] if "--" in given else given
     output = Output("--json" in options)
     try:
-        code = app(given, prog_name="replicator", standalone_mode=False)
+        code = command_line(given)(given, prog_name="replicator", standalone_mode=False)
     except ReplicatorError as error:
         output.failure(error.message, error.hint, getattr(error, "findings", ()))
         return error.exit_code

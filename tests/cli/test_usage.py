@@ -15,7 +15,7 @@ from replicator_cli.output import masked
 from .conftest import Site
 
 ROOT = Path(__file__).parents[2]
-GROUPS: dict[str, typer.core.TyperCommand] = typer.main.get_command(entry.app).commands  # type: ignore[attr-defined]
+GROUPS: dict[str, typer.core.TyperCommand] = typer.main.get_command(entry.command_line(())).commands  # type: ignore[attr-defined]
 COMMANDS = [
     f"{name} {sub}".strip() for name, group in GROUPS.items() for sub in ("", *getattr(group, "commands", ()))
 ]  # `conflicts` and `conflicts list`
