@@ -21,6 +21,8 @@ COMMANDS = [
 ]  # `conflicts` and `conflicts list`
 NEEDED = {
     "explain": ["customer", "1"],
+    "backfill": ["--from", "crm"],
+    "unmatch": ["customer", "1", "--on", "erp"],
     "conflicts show": ["crm:1"],
     "conflicts resolve": ["crm:1", "--take", "crm"],
     "conflicts replay": ["--rule", "name=latest"],
