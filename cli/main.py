@@ -74,13 +74,16 @@ def root(
     return 0
 
 
+COMMAND = typer.main.get_command(app)  # built once, not for each call: that reads the signatures of all commands
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; gives its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     output = Output("--json" in options)
     try:
-        code = app(given, prog_name="replicator", standalone_mode=False)
+        code = COMMAND(given, prog_name="replicator", standalone_mode=False)
     except ReplicatorError as error:
         output.failure(error.message, error.hint, getattr(error, "findings", ()))
         return error.exit_code
