@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 LOG := $(VENV)/install.log
 TESTS ?= tests
+WORKERS ?= logical
+
+# An image that was built with it set would have every `replicator` that a test starts compile all of its modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-apps check bench format clean help
 
@@ -28,8 +32,8 @@ demo: $(STAMP)
 	@$(BIN)/replicator demo $(DEMO)
 
 test: $(STAMP)
-	@echo "== tests"
-	@$(BIN)/python -m pytest $(TESTS)
+	@echo "== tests, on every processor (WORKERS=0: one after the other)"
+	@$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal $(TESTS)
 
 # koalixcrm and Tryton run in an environment of their own: their versions do not go with Oscar's.
 test-apps: $(STAMP)

@@ -8,7 +8,9 @@ import pytest
 
 from replicator.demo.servers import Installation, Server, installations
 
-FAST = {"fsync": "off", "full_page_writes": "off"}  # tests of crashes of the server itself start their own
+# Tests of crashes of the server itself start their own. What is committed without waiting (synchronous_commit = off, which
+# the replicator does where it may) reaches the disk, and with it the stream, when the WAL writer comes: every 200 ms by default.
+FAST = {"fsync": "off", "full_page_writes": "off", "wal_writer_delay": "5ms"}
 
 
 def pytest_report_header() -> str:

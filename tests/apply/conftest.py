@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from types import FrameType
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from replicator.demo.servers import Server
 from tests.two_way.pair_of_nodes import Pair, linked
@@ -35,25 +32,18 @@ def alarm() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def fresh(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
-    """`fresh(crm_schema, erp_schema, *links)`: a pair that is initialised and ready to run; its databases are dropped.
+    """`fresh(crm_schema, erp_schema, *links)`: a pair that is initialised and ready to run.
 
-    One pair at a time on a server, for slots are the server's: not in a test beside a pair of its module's."""
-    numbers = itertools.count()
+    One pair at a time on a server, for slots are the server's and the databases always the same two: not in a test beside
+    a pair of its module's."""
 
     @contextmanager
     def make(crm: str, erp: str, *links: str, batch_rows: int | None = None) -> Iterator[Pair]:
-        name = f"apply_{next(numbers)}"
         named = {text.split("link: ")[1].split("\n")[0]: text for text in links}
-        try:
-            with linked(server, tmp_path_factory.mktemp(name), name, crm, erp, named) as pair:
-                if batch_rows is not None:
-                    pair.config = replace(pair.config, settings=replace(pair.config.settings, batch_rows=batch_rows))
-                pair._set_clock = lambda _: None  # type: ignore[method-assign]  # it knows exchanges of two flows only
-                yield pair
-        finally:
-            with psycopg.connect(server.dsn(), autocommit=True) as connection:
-                for node in ("crm", "erp"):
-                    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-                    connection.execute(drop.format(sql.Identifier(f"{name}_{node}")))
+        with linked(server, tmp_path_factory.mktemp("apply"), "apply", crm, erp, named) as pair:
+            if batch_rows is not None:
+                pair.config = replace(pair.config, settings=replace(pair.config.settings, batch_rows=batch_rows))
+            pair._set_clock = lambda _: None  # type: ignore[method-assign]  # it knows exchanges of two flows only
+            yield pair
 
     return make

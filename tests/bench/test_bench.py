@@ -15,10 +15,11 @@ from replicator.demo.servers import Installation
 from tests.bench import existing, report
 from tests.bench.run import measure
 from tests.bench.schema import Size
+from tests.conftest import FAST
 
 SMALLEST = Size(inserts=2_000, singles=300, updates=2_000, transactions=10, runs=1, latency_seconds=0.2)
 # A test of the bench, not a measurement. Before version 16 a subscription's worker is started once in 5 s at most.
-HASTY = {"fsync": "off", "full_page_writes": "off", "wal_retrieve_retry_interval": "50ms"}
+HASTY = {**FAST, "wal_retrieve_retry_interval": "50ms"}
 
 
 def test_results(installation: Installation, tmp_path: Path) -> None:

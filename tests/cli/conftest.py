@@ -19,9 +19,9 @@ from replicator_cli.main import main
 from replicator.demo.servers import Server
 from replicator.mapping.config import load_config
 from replicator.runtime.setup import teardown
+from tests.conftest import FAST
 
 PASSWORD = "hush7hush"
-FAST = {"fsync": "off", "full_page_writes": "off"}
 
 CRM = """
 create schema crm;

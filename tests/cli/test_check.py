@@ -9,8 +9,9 @@ import pytest
 
 from replicator.demo.servers import Server
 from replicator.runtime import clocks
+from tests.conftest import FAST
 
-from .conftest import CRM, ERP, FAST, PASSWORD, Site
+from .conftest import CRM, ERP, PASSWORD, Site
 
 
 def test_all_is_well(site: Site) -> None:

@@ -9,8 +9,9 @@ import pytest
 from replicator_cli import test as command
 
 from replicator.demo.servers import Server
+from tests.conftest import FAST
 
-from .conftest import CONTACT, CRM, CUSTOMER, ERP, FAST, Result, Site
+from .conftest import CONTACT, CRM, CUSTOMER, ERP, Result, Site
 
 DEFAULTS = "schema: {crm: crm.sql, erp: erp.sql}\n"
 GOOD = """\

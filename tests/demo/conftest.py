@@ -18,6 +18,7 @@ import pytest
 
 from replicator.demo.servers import Server
 from replicator.demo.world import install_schemas
+from tests.conftest import FAST
 
 SCHEMAS = Path(__file__).parents[2] / "sql" / "demo"
 
@@ -142,7 +143,7 @@ class Ferry:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    with Server(settings={"fsync": "off"}) as one:
+    with Server(settings=FAST) as one:
         yield one
 
 

@@ -20,6 +20,7 @@ from replicator.model.config import Config
 from replicator.pipeline import Step
 from replicator.runtime.setup import init
 from replicator.runtime.wiring import Opened, node_pairs, open_exchange
+from tests.databases import empty
 
 CONFIG = """
 nodes:
@@ -163,8 +164,8 @@ def write_links(folder: Path, links: dict[str, str]) -> Path:
 
 @contextmanager
 def linked(server: Server, folder: Path, name: str, crm: str, erp: str, links: dict[str, str]) -> Iterator[Pair]:
-    """Fresh databases on `server` with these schemas and links, initialised and ready to run."""
-    dsns = {"CRM_DSN": server.create_database(f"{name}_crm"), "ERP_DSN": server.create_database(f"{name}_erp")}
+    """Empty databases on `server` with these schemas and links, initialised and ready to run."""
+    dsns = {"CRM_DSN": empty(server, f"{name}_crm"), "ERP_DSN": empty(server, f"{name}_erp")}
     config, findings = load_config(write_links(folder, links), dsns)
     assert config is not None, "\n".join(map(str, findings))
     with (
