@@ -80,6 +80,10 @@ class BatchWrite:
         for name, program in self._programs.items():
             if name in changes:
                 acts[name] = self._upsert(program, changes[name], outcome)
+        for name, counts in acts.items():
+            loosen = self._programs[name].steps.loosen
+            if loosen and counts.get("D"):
+                self._writer.execute(loosen, prepared=self._few)
         for name in reversed(acts):
             self._delete(self._programs[name], acts[name], outcome)
         if any(self._programs[name].steps.before for name in acts):
@@ -197,6 +201,11 @@ class BatchWrite:
             writer.execute(steps.project, prepared=self._few)
         if steps.rekey and any(row.first_key != row.key for row in rows):
             self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
+        if steps.move and writer.execute(steps.move.mark, prepared=self._few):
+            if steps.move.leave:
+                outcome.count(name, "update", writer.execute(steps.move.leave, prepared=self._few))
+            self._paired(outcome, name, writer.query(steps.move.bury, prepared=self._few))
+            writer.execute(steps.move.enter, prepared=self._few)
         if steps.adopt:
             if steps.alone:
                 writer.execute(steps.alone)

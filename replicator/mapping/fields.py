@@ -133,12 +133,13 @@ def _writes(node: MappingNode, columns: dict[str, str], scope: Scope) -> frozens
         text = shape.one_of(to, "to", tuple(columns), scope.found)
         if text is not None and isinstance(to, ScalarNode):
             scope.is_written(to, "to")
-        return reachable if text is None else reachable & {text}
-    if not reachable:
+        reachable = reachable if text is None else reachable & {text}
+    elif not reachable:
         side = next(iter(columns))
         hint = f"remove the field, or let `flow` reach {side}"
         scope.found.add("L111", node.key(side).mark, f"the link never writes on {side}", hint)
-    return reachable
+    # Whose slice it is, is compared, never written: the row is another link's.
+    return frozenset(side for side in reachable if (side, columns[side]) not in scope.fixed)
 
 
 def _two_sided(node: MappingNode, columns: dict[str, str], writes: frozenset[str], rule: Rule, scope: Scope) -> _Parts | None:

@@ -25,12 +25,13 @@ _SIDE_EXAMPLE = "crm: {table: crm.account, key: id}"
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The two nodes of a link and its directions: what every part of it is read against.
-    `read_only`: (node, column) of derived columns."""
+    `read_only`: (node, column) of derived columns; `fixed`: of the keys of slices, whose rows another link makes."""
 
     nodes: tuple[str, str]
     flows: frozenset[tuple[str, str]]
     found: Findings
     read_only: frozenset[tuple[str, str]] = frozenset()
+    fixed: frozenset[tuple[str, str]] = frozenset()
 
     def other(self, node: str) -> str:
         return self.nodes[1] if self.nodes[0] == node else self.nodes[0]

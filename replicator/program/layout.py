@@ -87,6 +87,12 @@ class Layout:
         return tuple(i for i, f in enumerate(self.link.fields) if is_written(f, self.source, self.target))
 
     @cached_property
+    def constant(self) -> tuple[int, ...]:
+        """Fields that read nothing: they are written with whatever else is."""
+        made = ((i, self.link.fields[i].convert.get(self.target)) for i in self.written)
+        return tuple(i for i, value in made if value is not None and not value.reads)
+
+    @cached_property
     def owned(self) -> tuple[int, ...]:
         """Fields the target owns: the source's edits of them are put back."""
         return tuple(i for i, f in enumerate(self.link.fields) if is_owned(f, self.source, self.target))
@@ -125,8 +131,12 @@ class Layout:
         return tuple(
             i
             for i, f in enumerate(self.link.fields)
-            if self.source in f.writes and (i not in self.written or self.target in f.initial)
+            if self.source in f.writes and (i not in self.written or self.target in f.initial) and not self._fixed(f)
         )
+
+    def _fixed(self, field: Field) -> bool:
+        """Whether it says whose slice the record is: that is the row's own key."""
+        return self.target_side.slice and field.columns.get(self.target) in self.target_side.key
 
     @cached_property
     def returning_after_triggers(self) -> tuple[int, ...]:
@@ -145,7 +155,8 @@ class Layout:
     def refers_to_self(self, number: int) -> bool:
         """Whether the field holds the key of a record of this link, which may be made in the same batch."""
         field = self.link.fields[number]
-        return self.projected[number].waits_for == self.link.name and self.source in field.columns
+        found = self.projected.get(number)
+        return found is not None and found.waits_for == self.link.name and self.source in field.columns
 
     def target_column(self, number: int) -> Column:
         return self.target_table.column(self.link.fields[number].columns[self.target])
@@ -224,8 +235,7 @@ class Layout:
             return field.convert[self.target].reads
         if self.target in field.writes and field.lookup and field.lookup.match:
             return frozenset(c for e in field.lookup.match.values() for c in e.reads)
-        matching = field.columns.get(self.target) in self.target_side.key and self.target_side.slice
-        wanted = self.target in field.writes or matching
+        wanted = self.target in field.writes or self._fixed(field)
         return frozenset({field.columns[self.source]}) if wanted and self.source in field.columns else frozenset()
 
     @cached_property

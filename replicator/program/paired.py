@@ -30,6 +30,7 @@ from replicator.program.names import fitted
 from replicator.program.passing import alone, announce, is_passed
 from replicator.program.program import Program, Steps
 from replicator.program.returned import before, returned
+from replicator.program.slices import move_of
 from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, with_parameters
 from replicator.program.staging import (
     ANSWER,
@@ -38,6 +39,7 @@ from replicator.program.staging import (
     delete_statement,
     hold_choices,
     joins_of,
+    loosen,
     stage_ddl,
     stage_load,
     unique_fields,
@@ -91,8 +93,10 @@ def compile_paired(layout: Layout) -> Program:
             clashes=clashes(layout, work),
             waits_no_more=waits_no_more(layout, work),
             rekey=_rekey(layout, work),
+            loosen=loosen(layout, work),
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
-            bury=_bury(layout, work),
+            move=move_of(layout, work, [name for _, name in _match_names(layout)], _bury(layout, work, "G")),
+            bury=_bury(layout, work, "D"),
             announce=announce(layout, work),
             alone=alone(layout, work) if _match_names(layout) else None,
             remember=_remember(layout, work) if remembered else None,
@@ -217,13 +221,18 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     choice = hold_choices(layout, born=f"NOT ({paired})")
     miss, raw = choice if choice else ("NULL", "NULL")
     written = layout.mask(set(layout.written))
+    changed = f"s.fields & {written}"
+    if layout.constant:
+        changed = (
+            f"CASE WHEN {changed} = {layout.none} THEN {layout.none} ELSE {changed} | {layout.mask(set(layout.constant))} END"
+        )
     values = {
         "seq": "s.seq",
         "act": f"CASE {' '.join(choices)} ELSE 'I' END",
         "op": "s.op",
         "stamp": "s.stamp",
         "lsn": "s.lsn",
-        "fields": f"CASE WHEN {paired} THEN s.fields & {written} ELSE {written} END",
+        "fields": f"CASE WHEN {paired} THEN {changed} ELSE {written} END",
         "marks": "s.marks",
         "kept": f"CASE WHEN {paired} THEN s.fields & {layout.mask(set(layout.owned))} ELSE {layout.none} END",
         "miss": miss,
@@ -413,7 +422,7 @@ def _rekey(layout: Layout, work: str) -> str:
     )
 
 
-def _bury(layout: Layout, work: str) -> str:
+def _bury(layout: Layout, work: str, act: str) -> str:
     """Dead pairs: changes of the source up to the delete, and of the target up to now, came before anyone knew."""
     keys = [quote(k) for k in (*layout.source_keys, *layout.target_keys)]
     source_lsn, target_lsn = (quote(names.position_column(n)) for n in (layout.source, layout.target))
@@ -423,7 +432,7 @@ def _bury(layout: Layout, work: str) -> str:
     texts = ", ".join(f"{k}::text" for k in keys)
     return (
         f"WITH gone AS (DELETE FROM {state(names.crosswalk(layout.link))} x USING {work} w"
-        f" WHERE w.act = 'D' AND {pair_of('x', layout.target_keys)} RETURNING {gone}, w.lsn, w.stamp)"
+        f" WHERE w.act = {literal(act)} AND {pair_of('x', layout.target_keys)} RETURNING {gone}, w.lsn, w.stamp)"
         f" INSERT INTO {state(names.tombstone(layout.link))} ({', '.join(keys)}, {source_lsn}, {target_lsn}, stamp, seq, deleted_on)"
         f" SELECT {', '.join(keys)}, lsn, {here}, stamp, nextval('replicator.pair_seq'), {literal(layout.source)} FROM gone"
         f" RETURNING {texts}, seq, {source_lsn}::text, {target_lsn}::text, stamp::text"

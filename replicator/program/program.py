@@ -7,6 +7,7 @@ need is None. Temporary tables are per session and carry the link's name.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from replicator.capture.feed import Feed
 from replicator.capture.satellites import Satellite
@@ -21,6 +22,15 @@ class Wait:
     field: int
     link: str | None
     message: str
+
+
+class Move(NamedTuple):
+    """How slices go over to another row, statement by statement; `mark` tells how many do. See program/slices.py."""
+
+    mark: str
+    leave: str
+    bury: str
+    enter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class Steps:
     before      what stood here, for tables whose triggers may change more than is written
     put_back    edits of fields that the target owns: logged, marked to be returned
     insert, update, delete   the target's rows; each returns its count
+    loosen      records of a circle of foreign keys let go of each other, before they are deleted
     aside       unique values about to change step aside first, so that rows may swap them (after a refusal only)
     update_partial   the same for rows with an unchanged TOAST value that their wire image lacks
     pair        new pairs into the crosswalk; returns them as text for the other node, with their seq
@@ -55,6 +66,7 @@ class Steps:
     waits_no_more   closes conflicts of deleted records that waited for a person
     clashes     after project, for a row that was refused: (unique columns, key of the record that has the values)
     rekey       the source's key has changed
+    move        slices whose record has become another's leave their row (act G for the moment) and look for the other
     bury        pairs of deleted records become tombstones; returns them as text for the other node
     clear, sweep   empty the session's tables: for good, or cheaply after a few rows
     announce    says in the target's log with which stamps the rows that follow are written, for the flows that pass them on
@@ -71,6 +83,7 @@ class Steps:
     sweep: tuple[str, ...]
     update_partial: str | None = None
     aside: str | None = None
+    loosen: str | None = None
     count: str | None = None
     hold: str | None = None
     adopt: str | None = None
@@ -95,6 +108,7 @@ class Steps:
     clashes: str | None = None
     waits_no_more: str | None = None
     rekey: str | None = None
+    move: Move | None = None
     bury: str | None = None
     announce: str | None = None
     alone: str | None = None

@@ -6,10 +6,11 @@ import re
 
 from replicator.mapping.expressions import to_sql
 from replicator.model.link import Missing
-from replicator.model.table import Column
+from replicator.model.table import Column, TableName
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.program import Wait
+from replicator.program.projection import Projected
 from replicator.program.sql import declared, quote
 
 # The staged operation of a change that is the other node's answer, not a user's edit; and of one whose record was made
@@ -46,6 +47,12 @@ def joins_of(layout: Layout) -> str:
     return " ".join(join for p in both for join in p.joins)
 
 
+def _needed(layout: Layout) -> dict[int, Projected]:
+    """Fields without whose value a record is not written: those that are, and those that say whose slice it is."""
+    told = {i: p for i, p in layout.projected.items() if i in layout.written}
+    return told | (layout.matched if layout.target_side.slice else {})
+
+
 def act_filter(layout: Layout, operations: str) -> list[str]:
     """Conditions: a staged row of these operations that takes part in the link."""
     inside = [layout.inside] if layout.inside else []
@@ -62,6 +69,38 @@ def delete_statement(layout: Layout, using: str, where: str) -> str:
         return ""
     sets = ", ".join(f"{quote(c)} = {to_sql(e, lambda name: 't.' + quote(name))}" for c, e in rule.assignments)
     return f"UPDATE {target} t SET {sets} FROM {using} WHERE {where}"
+
+
+def loosen(layout: Layout, work: str) -> str | None:
+    """Records about to be deleted let go of those that refer back to them: in a circle of foreign keys none can go first."""
+    rule = layout.link.delete.get(layout.target)
+    if (rule is not None and rule.kind != "delete") or not _in_circle(layout):
+        return None
+    columns = [layout.target_column(i) for i in layout.written if layout.link.fields[i].reference is not None]
+    free = [quote(c.name) for c in columns if not c.not_null]
+    if not free:
+        return None
+    same = " AND ".join(f"t.{quote(k)} = w.t_{i}" for i, k in enumerate(layout.target_side.key))
+    held = " OR ".join(f"t.{c} IS NOT NULL" for c in free)
+    sets = ", ".join(f"{c} = NULL" for c in free)
+    return f"UPDATE {layout.target_relation} t SET {sets} FROM {work} w WHERE w.act = 'D' AND {same} AND ({held})"
+
+
+def _in_circle(layout: Layout) -> bool:
+    """Whether foreign keys lead from the target's table over others back to it, as far as links know the tables."""
+    start = layout.target_side.table
+    seen: set[TableName] = set()
+    ahead = list(layout.target_table.refers_to - {start})
+    while ahead:
+        name = ahead.pop()
+        found = layout.tables.get((layout.target, name))
+        if name in seen or found is None:
+            continue
+        seen.add(name)
+        if start in found.refers_to:
+            return True
+        ahead += found.refers_to
+    return False
 
 
 def stand_in(column: Column) -> str | None:
@@ -91,8 +130,8 @@ def can_miss(layout: Layout) -> dict[int, str]:
     """Field number -> condition over `s` and joins. References to the link itself are settled later, pass by pass."""
     return {
         i: p.miss
-        for i, p in layout.projected.items()
-        if p.miss is not None and not layout.refers_to_self(i) and i in layout.written and not _later(layout, i)
+        for i, p in _needed(layout).items()
+        if p.miss is not None and not layout.refers_to_self(i) and not _later(layout, i)
     }
 
 
@@ -114,14 +153,15 @@ def hold_choices(layout: Layout, born: str = "false") -> tuple[str, str] | None:
         return None
     conditions = {i: f"({born} OR get_bit(s.fields, {i}) = 1) AND {m}" for i, m in misses.items()}
     number = " ".join(f"WHEN {condition} THEN {i}" for i, condition in conditions.items())
-    raw = " ".join(f"WHEN {condition} THEN {layout.projected[i].raw}" for i, condition in conditions.items())
+    told = _needed(layout)
+    raw = " ".join(f"WHEN {condition} THEN {told[i].raw}" for i, condition in conditions.items())
     return f"CASE {number} END", f"CASE {raw} END"
 
 
 def waits_of(layout: Layout) -> tuple[Wait, ...]:
     waits = []
-    for i, projected in layout.projected.items():
-        if projected.miss is None or i not in layout.written:
+    for i, projected in _needed(layout).items():
+        if projected.miss is None:
             continue
         field = layout.link.fields[i]
         if projected.waits_for is not None:
