@@ -41,7 +41,7 @@ FLIPS = (
     "{place}: {source} and {target} keep changing what the other writes in {fields} (a trigger, a rounding), so it is no longer"
     " sent to and fro; `replicator conflicts list` has both values"
 )
-AMBIGUOUS = "{place}: several records match by the link's `match` columns; nothing is paired by guessing"
+AMBIGUOUS = "{place}: several records match by the link's `match` columns (a stub counts); nothing is paired by guessing"
 
 
 class BatchWrite:
@@ -178,6 +178,7 @@ class BatchWrite:
         writer.load(program.load, stage_lines(program, rows, looked_up))
         outcome.unparked += _ids(rows)
         if not program.paired:
+            self._make_stubs(program, outcome)
             self._hold(program, rows, outcome)
             ops = Counter(row.op.decode() for row in rows)
             counts = {op: ops[op] for op in "IUD"}
@@ -221,8 +222,9 @@ class BatchWrite:
         while steps.resolve_self and writer.execute(steps.resolve_self, prepared=self._few):
             # Records of one link that refer to each other: parents of this pass are the pairs of the next.
             self._insert(program, outcome)
+        self._make_stubs(program, outcome)
         self._hold(program, rows, outcome)
-        if steps.adopt and steps.ambiguous:
+        if steps.ambiguous and (steps.adopt or program.fills):
             for (seq,) in writer.query(steps.ambiguous, prepared=self._few):
                 outcome.parked.append(self._set_aside(name, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
         self._contest(program, rows, outcome)
@@ -248,6 +250,19 @@ class BatchWrite:
             outcome.count(name, "update", updated)
             counts["gone"] = counts["U"] - updated
         return counts
+
+    def _make_stubs(self, program: Program, outcome: Outcome) -> None:
+        if any(stubs.own for stubs in program.stubs):
+            self._insert(program, outcome)  # those that wait for none may be what others wait for
+            while program.steps.resolve_self and self._writer.execute(program.steps.resolve_self, prepared=self._few):
+                self._insert(program, outcome)
+        for stubs in program.stubs:
+            made = self._writer.query(stubs.make, prepared=self._few)
+            if made:
+                self._paired(outcome, stubs.link, made)
+                outcome.count(stubs.link, "insert", len(made))
+            for statement in stubs.settle:
+                self._writer.execute(statement, prepared=self._few)
 
     def _announce(self, program: Program) -> None:
         if program.steps.announce:
@@ -300,26 +315,24 @@ class BatchWrite:
         if program.steps.hold is None:
             return
         waits = {wait.field: wait for wait in program.waits}
-        for seq, number, raw in self._writer.query(program.steps.hold, prepared=self._few):
-            wait, row = waits[number], rows[seq]
-            reason = "waits" if wait.link else "unknown value"
-            waits_for = (wait.link, raw) if wait.link else None
-            outcome.parked.append(self._set_aside(program.link.name, row, reason, wait.message, waits_for=waits_for))
+        for seq, number, raw, link in self._writer.query(program.steps.hold, prepared=self._few):
+            reason, waits_for = ("waits", (link, raw)) if link else ("unknown value", None)
+            message = waits[number].message(link)
+            outcome.parked.append(self._set_aside(program.link.name, rows[seq], reason, message, waits_for=waits_for))
 
     def _fill_in_later(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """The record is written; what it refers to and is not there yet stays parked, field by field, until it comes."""
         waits = {wait.field: wait for wait in program.waits}
-        found: dict[int, list[tuple[int, str]]] = {}
-        for seq, number, raw in self._writer.query(program.steps.later or "", prepared=self._few):
-            found.setdefault(seq, []).append((number, raw))
+        found: dict[int, list[tuple[int, str, str]]] = {}
+        for seq, number, raw, link in self._writer.query(program.steps.later or "", prepared=self._few):
+            found.setdefault(seq, []).append((number, raw, link))
         for seq, missing in found.items():
-            number, raw = missing[0]
-            mask = sum(1 << n for n, _ in missing)
+            number, raw, link = missing[0]
+            mask = sum(1 << n for n, *_ in missing)
             row = rows[seq]
             touches = [Touch(t.fields & mask, t.stamp, t.lsn) for t in row.touches if t.fields & mask]
             left = replace(row, op=UPDATE, fields=mask, touches=touches, first_key=row.key, deltas=[], parked=None)
-            waits_for = (waits[number].link or "", raw)
-            parked = self._set_aside(program.link.name, left, "later", waits[number].message, waits_for=waits_for)
+            parked = self._set_aside(program.link.name, left, "later", waits[number].message(link), waits_for=(link, raw))
             outcome.parked.append(parked)
 
     def _set_aside(
@@ -361,7 +374,7 @@ class BatchWrite:
         if not program.paired:
             if (counts["D"] or program.link.side(program.source).where) and steps.delete:
                 outcome.count(name, "delete", self._writer.execute(steps.delete, prepared=self._few))
-        elif counts.get("D"):
+        elif counts.get("D") or counts.get("E"):
             if steps.nothing_to_delete:
                 outcome.conflicts += self._writer.execute(steps.nothing_to_delete, prepared=self._few)
             if steps.delete:
@@ -374,7 +387,7 @@ class BatchWrite:
     def _conclude(self, program: Program, rows: Sequence[RowChange], counts: Mapping[str, int], outcome: Outcome) -> None:
         steps = program.steps
         if program.paired:
-            if (counts.get("T") or counts.get("gone")) and steps.too_late:
+            if (counts.get("T") or counts.get("S") or counts.get("gone")) and steps.too_late:
                 outcome.conflicts += self._writer.execute(steps.too_late, prepared=self._few)
             if steps.later:
                 self._fill_in_later(program, rows, outcome)

@@ -15,6 +15,7 @@ from replicator.mapping import shape
 from replicator.mapping.across import check_between
 from replicator.mapping.fields import FIELD_KEYS, read_fields
 from replicator.mapping.findings import Findings, show
+from replicator.mapping.references import together
 from replicator.mapping.rules import RULE_WORDS, check_keys_and_match, read_groups, read_link_rule, read_update_wins
 from replicator.mapping.sides import (
     LINK_KEYS,
@@ -26,6 +27,7 @@ from replicator.mapping.sides import (
     read_match,
     read_restore,
     read_side,
+    read_stub,
     side_names,
 )
 from replicator.mapping.whole import check_opposed, check_slices
@@ -123,12 +125,14 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     create = read_create(root, scope)
     delete = read_delete(root, scope, mark)
     restore = read_restore(root, delete, scope)
+    stub = read_stub(root, (sides[0], sides[1]), scope)
     never = [node for node, condition in create.items() if condition.text == "false"]
     update_wins = read_update_wins(root, delete, never, scope)
     rule = read_link_rule(root.get("rule"), scope, Rule("latest", None, mark))
     fields = read_fields(fields_node, scope, rule) if fields_node else ()
-    complete = isinstance(fields_node, SequenceNode) and len(fields_node.items) == len(fields)
-    groups = read_groups(root.get("groups"), fields, complete, scope)
+    read = {field.mark for field in fields}
+    complete = isinstance(fields_node, SequenceNode) and len(fields_node.items) == len(read)
+    groups = together(read_groups(root.get("groups"), fields, complete, scope), fields)
     if name is None or sides[0] is None or sides[1] is None:
         return None
     for side in (sides[0], sides[1]):
@@ -141,7 +145,7 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     return Link(
         name=name, sides=(sides[0], sides[1]), flows=scope.flows, match=match, create=create, delete=delete,
         rule=rule, fields=fields, mark=mark, match_mark=match_mark, groups=groups, update_wins=update_wins,
-        restore=restore,
+        restore=restore, stub=stub,
     )  # fmt: skip
 
 

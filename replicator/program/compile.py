@@ -66,9 +66,8 @@ def _parents(links: Sequence[Link], tables: Tables, target: str) -> tuple[dict[s
     for link in links:
         needs[link.name], prefers[link.name] = set(), set()
         for reference in (field.reference for field in link.fields if field.reference is not None):
-            if reference.link in by_name:
-                kinds = needs if reference.missing is Missing.WAIT else prefers
-                kinds[link.name].add(reference.link)
+            kinds = needs if reference.missing is Missing.WAIT else prefers
+            kinds[link.name] |= by_name.keys() & set(reference.links)
         parents = tables[target, link.side(target).table].refers_to
         keyed = {other.name for other in links if other.side(target).table in parents}
         needs[link.name] |= keyed - prefers[link.name]

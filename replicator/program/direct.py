@@ -20,6 +20,7 @@ from replicator.program.staging import (
     unique_fields,
     waits_of,
 )
+from replicator.program.stubs import stubs_of_copies
 
 
 def compile_direct(layout: Layout) -> Program:
@@ -46,6 +47,7 @@ def compile_direct(layout: Layout) -> Program:
         ),
         enrichments=layout.enrichments,
         waits=waits_of(layout),
+        stubs=stubs_of_copies(layout, stage),
         derive=derive_of(layout),
     )
 
@@ -141,9 +143,9 @@ def _hold(layout: Layout, stage: str) -> str | None:
     choices = hold_choices(layout)
     if choices is None:
         return None
-    number, raw = choices
+    number, raw, awaited = choices
     inside = " AND ".join(act_filter(layout, "'I', 'U'"))
     return (
-        f"DELETE FROM {stage} h USING (SELECT s.seq, {number} AS miss, {raw} AS raw FROM {stage} s {joins_of(layout)}"
-        f" WHERE {inside}) m WHERE h.seq = m.seq AND m.miss IS NOT NULL RETURNING h.seq, m.miss, m.raw"
+        f"DELETE FROM {stage} h USING (SELECT s.seq, {number} AS miss, {raw} AS raw, {awaited} AS awaited FROM {stage} s {joins_of(layout)}"
+        f" WHERE {inside}) m WHERE h.seq = m.seq AND m.miss IS NOT NULL RETURNING h.seq, m.miss, m.raw, m.awaited"
     )

@@ -24,7 +24,7 @@ def is_plain(field: Field) -> bool:
 
 def is_written(field: Field, source: str, target: str) -> bool:
     """Whether a change on `source` is written on `target` (an owner's field is not, on the owner's side)."""
-    return target in field.writes and not is_owned(field, source, target)
+    return target in field.writes and target != field.carried and not is_owned(field, source, target)
 
 
 def is_owned(field: Field, source: str, target: str) -> bool:
@@ -87,6 +87,18 @@ class Layout:
         return tuple(i for i, f in enumerate(self.link.fields) if is_written(f, self.source, self.target))
 
     @cached_property
+    def carried(self) -> dict[int, int]:
+        """Fields whose column another one writes here, as part of one text: number -> that one's."""
+        places = {
+            i: f.reference.places for i, f in enumerate(self.link.fields) if f.reference is not None and f.reference.part == "key"
+        }
+        return {
+            i: next(n for n, place in places.items() if field.reference is not None and place == field.reference.places)
+            for i, field in enumerate(self.link.fields)
+            if field.carried == self.target
+        }
+
+    @cached_property
     def constant(self) -> tuple[int, ...]:
         """Fields that read nothing: they are written with whatever else is."""
         made = ((i, self.link.fields[i].convert.get(self.target)) for i in self.written)
@@ -106,7 +118,8 @@ class Layout:
         if not self.link.two_way:
             return ()
         both = {self.source, self.target}
-        return tuple(i for i, f in enumerate(self.link.fields) if both <= f.writes and f.rule.kind in kinds)
+        fields = enumerate(self.link.fields)
+        return tuple(i for i, f in fields if both <= f.writes and f.rule.kind in kinds and f.carried != self.target)
 
     @cached_property
     def counted(self) -> tuple[int, ...]:
@@ -131,7 +144,10 @@ class Layout:
         return tuple(
             i
             for i, f in enumerate(self.link.fields)
-            if self.source in f.writes and (i not in self.written or self.target in f.initial) and not self._fixed(f)
+            if self.source in f.writes
+            and (i not in self.written or self.target in f.initial)
+            and not self._fixed(f)
+            and i not in self.carried
         )
 
     def _fixed(self, field: Field) -> bool:
@@ -150,13 +166,16 @@ class Layout:
             if self.source in f.writes and self.target in f.columns and f.columns[self.target] not in derived
         )
         triggers = self.target_table.has_triggers
-        return tuple(i for i in wanted if i not in self.counted and (triggers or self.target_column(i).generated))
+        return tuple(
+            i for i in wanted if i not in (*self.counted, *self.carried) and (triggers or self.target_column(i).generated)
+        )
 
     def refers_to_self(self, number: int) -> bool:
         """Whether the field holds the key of a record of this link, which may be made in the same batch."""
         field = self.link.fields[number]
         found = self.projected.get(number)
-        return found is not None and found.waits_for == self.link.name and self.source in field.columns
+        own = field.reference is not None and field.reference.links == (self.link.name,)
+        return found is not None and own and self.source in field.columns
 
     def target_column(self, number: int) -> Column:
         return self.target_table.column(self.link.fields[number].columns[self.target])
@@ -168,7 +187,7 @@ class Layout:
             return False
         if self.target_side.slice or any(side.extends for side in self.link.sides):
             return False
-        referred = any(f.reference and f.reference.link == self.link.name for link in self.links.values() for f in link.fields)
+        referred = any(f.reference and self.link.name in f.reference.links for link in self.links.values() for f in link.fields)
         if self.link.two_way or referred:
             return False
         copies = {
@@ -235,7 +254,9 @@ class Layout:
             return field.convert[self.target].reads
         if self.target in field.writes and field.lookup and field.lookup.match:
             return frozenset(c for e in field.lookup.match.values() for c in e.reads)
-        wanted = self.target in field.writes or self._fixed(field)
+        wanted = (self.target in field.writes and field.carried != self.target) or self._fixed(field)
+        if wanted and field.reference is not None and field.reference.several:
+            return frozenset(field.reference.places[self.source])
         return frozenset({field.columns[self.source]}) if wanted and self.source in field.columns else frozenset()
 
     @cached_property

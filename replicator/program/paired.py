@@ -34,6 +34,7 @@ from replicator.program.slices import move_of
 from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, with_parameters
 from replicator.program.staging import (
     ANSWER,
+    can_be_filled,
     can_come_later,
     can_miss,
     delete_statement,
@@ -43,8 +44,10 @@ from replicator.program.staging import (
     stage_ddl,
     stage_load,
     unique_fields,
+    waits_for,
     waits_of,
 )
+from replicator.program.stubs import comes_from_stubs, fills_stubs, stubs_of_batch
 from replicator.program.weigh import meet_counters, waits_no_more, weigh
 
 
@@ -95,8 +98,8 @@ def compile_paired(layout: Layout) -> Program:
             rekey=_rekey(layout, work),
             loosen=loosen(layout, work),
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
-            move=move_of(layout, work, [name for _, name in _match_names(layout)], _bury(layout, work, "G")),
-            bury=_bury(layout, work, "D"),
+            move=move_of(layout, work, [name for _, name in _match_names(layout)], _bury(layout, work, "'G'")),
+            bury=_bury(layout, work, "'D', 'E'" if comes_from_stubs(layout) else "'D'"),
             announce=announce(layout, work),
             alone=alone(layout, work) if _match_names(layout) else None,
             remember=_remember(layout, work) if remembered else None,
@@ -106,6 +109,8 @@ def compile_paired(layout: Layout) -> Program:
         ),
         enrichments=layout.enrichments,
         waits=waits_of(layout),
+        stubs=stubs_of_batch(layout, work),
+        fills=fills_stubs(layout),
         mirror=mirror_of(layout),
         heal=heal_of(layout) if tracked else None,
         derive=derive_of(layout),
@@ -131,7 +136,7 @@ def _awaited(layout: Layout) -> list[int]:
 
 def _work_ddl(layout: Layout, work: str) -> str:
     columns = ["seq bigint", 'act "char"', 'op "char"', "stamp bigint", "lsn pg_lsn", "fields bit varying"]
-    columns += ["marks text", "kept bit varying", "miss smallint", "raw text"]
+    columns += ["marks text", "kept bit varying", "miss smallint", "raw text", "awaited text", "stub boolean"]
     columns += ["born boolean NOT NULL DEFAULT false"]
     columns += [f"{quote(f's_{i}')} {c.portable}" for i, c in enumerate(layout.key_columns(layout.source))]
     columns += [f"{quote(f't_{i}')} {declared(c)}" for i, c in enumerate(layout.key_columns(layout.target))]
@@ -143,7 +148,7 @@ def _work_ddl(layout: Layout, work: str) -> str:
         f"f_{i} {layout.source_table.column(layout.link.fields[i].columns[layout.source]).portable}"
         for i in _self_references(layout)
     ]
-    columns += [f"l_{i} text" for i in can_come_later(layout)]
+    columns += [f"{part}_{i} text" for i in can_be_filled(layout) for part in "lk"]
     columns += [f"m_{j} {declared(c)}" for j, c in enumerate(_match_columns(layout))]
     if layout.link.update_wins:
         columns += ['how "char"']
@@ -200,7 +205,8 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     # A record made anew in the transaction that deleted the old one comes after it.
     at = f"d.{quote(names.position_column(layout.source))}"
     dead += f" AND ({at} > s.lsn OR ({at} = s.lsn AND s.op <> 'I'))"
-    choices = [
+    filling, choices = _of_stubs(layout)
+    choices += [
         f"WHEN s.op = 'D'{f' OR NOT {layout.inside}' if layout.inside else ''} THEN CASE WHEN {paired} THEN 'D' ELSE 'X' END",
         f"WHEN {paired} THEN 'U'",
     ]
@@ -218,30 +224,36 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         choices.append("WHEN true THEN 'P'")
     elif layout.may_create:
         choices.append(f"WHEN NOT {layout.may_create} THEN 'P'")
-    choice = hold_choices(layout, born=f"NOT ({paired})")
-    miss, raw = choice if choice else ("NULL", "NULL")
+    choice = hold_choices(layout, born=f"NOT ({paired}){f' OR {filling}' if filling else ''}")
+    miss, raw, awaited = choice if choice else ("NULL", "NULL", "NULL")
     written = layout.mask(set(layout.written))
     changed = f"s.fields & {written}"
     if layout.constant:
         changed = (
             f"CASE WHEN {changed} = {layout.none} THEN {layout.none} ELSE {changed} | {layout.mask(set(layout.constant))} END"
         )
+    # Without whole before images a value that TOAST keeps off the wire is not known.
+    whole = written if layout.link.two_way else changed
     values = {
         "seq": "s.seq",
         "act": f"CASE {' '.join(choices)} ELSE 'I' END",
         "op": "s.op",
         "stamp": "s.stamp",
         "lsn": "s.lsn",
-        "fields": f"CASE WHEN {paired} THEN {changed} ELSE {written} END",
+        "fields": f"CASE {f'WHEN {filling} THEN {whole} ' if filling else ''}WHEN {paired} THEN {changed} ELSE {written} END",
         "marks": "s.marks",
-        "kept": f"CASE WHEN {paired} THEN s.fields & {layout.mask(set(layout.owned))} ELSE {layout.none} END",
+        "kept": f"CASE WHEN {paired}{f' AND {filling} IS NOT TRUE' if filling else ''} THEN s.fields & {layout.mask(set(layout.owned))} ELSE {layout.none} END",
         "miss": miss,
         "raw": raw,
+        "awaited": awaited,
+        "stub": filling or "NULL",
     }
     values |= {f"s_{i}": n for i, n in enumerate(now)}
     for i, key in enumerate(layout.target_keys):
         known = [target_keys[i], *([f"g.{quote(key)}"] if risen else []), *([f"z.{quote(key)}"] if restored else [])]
         values[f"t_{i}"] = f"COALESCE({', '.join(known)})" if len(known) > 1 else known[0]
+        if filling:
+            values[f"t_{i}"] = f"CASE WHEN {filling} AND NOT {_stub_is_there(layout)} THEN NULL ELSE {values[f't_{i}']} END"
     values |= {f"d_{i}": f"s.d_{i}" for i in layout.counted}
     if layout.weighed:
         values["known"] = "s.based | s.answers"
@@ -252,8 +264,9 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     values |= {
         f"f_{i}": f"s.{quote(fitted('n_' + layout.link.fields[i].columns[layout.source]))}" for i in _self_references(layout)
     }
-    for i, miss_later in can_come_later(layout).items():
+    for i, miss_later in can_be_filled(layout).items():
         values[f"l_{i}"] = f"CASE WHEN {miss_later} THEN {layout.projected[i].raw} END"
+        values[f"k_{i}"] = f"CASE WHEN {miss_later} THEN {waits_for(layout.projected[i])} END"
     values |= {f"m_{j}": _match_value(layout, a, b) for j, (a, b) in enumerate(_match_names(layout))}
     on = " AND ".join(f"x.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
     return (
@@ -261,6 +274,24 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         f" FROM {stage} s LEFT JOIN {crosswalk} x ON {on} {tombstone_join(layout, dead) if risen else ''}"
         f" {marked_join(layout, before) if restored else ''} {joins_of(layout)}"
     )
+
+
+def _of_stubs(layout: Layout) -> tuple[str, list[str]]:
+    """A condition over `x`: the record comes that the target has a stub of ('' if there are none); and the acts of rows that
+    stubs concern."""
+    choices, filling = [], ""
+    if fills_stubs(layout):
+        filling = f"(x.stub IS NOT DISTINCT FROM {literal(layout.target)})"
+        outside = f"WHEN NOT {layout.inside} THEN 'X' " if layout.inside else ""
+        choices.append(f"WHEN {filling} AND s.op <> 'D' THEN CASE {outside}WHEN {_stub_is_there(layout)} THEN 'A' ELSE 'I' END")
+    if comes_from_stubs(layout):
+        choices.append(f"WHEN x.stub = {literal(layout.source)} THEN CASE s.op WHEN 'D' THEN 'E' ELSE 'S' END")
+    return filling, choices
+
+
+def _stub_is_there(layout: Layout) -> str:
+    same = same_key("t", layout.target_side.key, "x", layout.target_keys)
+    return f"EXISTS (SELECT FROM {layout.target_relation} t WHERE {same})"
 
 
 def _hold(layout: Layout, work: str) -> str | None:
@@ -271,8 +302,9 @@ def _hold(layout: Layout, work: str) -> str | None:
     pending = " ".join(f"WHEN {_unsettled(i)} THEN {i}" for i in selfs)
     number = f"CASE WHEN miss IS NOT NULL THEN miss {pending} END"
     raw = f"CASE WHEN miss IS NOT NULL THEN raw {' '.join(f'WHEN {_unsettled(i)} THEN f_{i}::text' for i in selfs)} END"
+    awaited = f"CASE WHEN miss IS NOT NULL THEN awaited ELSE {literal(layout.link.name)} END"
     acts = "'I', 'A', 'U', 'P'" if layout.target_side.slice else "'I', 'A', 'U'"
-    return f"DELETE FROM {work} WHERE act IN ({acts}) AND {number} IS NOT NULL RETURNING seq, {number}, {raw}"
+    return f"DELETE FROM {work} WHERE act IN ({acts}) AND {number} IS NOT NULL RETURNING seq, {number}, {raw}, {awaited}"
 
 
 def _unsettled(number: int) -> str:
@@ -280,9 +312,9 @@ def _unsettled(number: int) -> str:
 
 
 def _later(layout: Layout, work: str) -> str | None:
-    """References that are left empty until their record comes: (seq, field, raw value)."""
+    """References that are left empty until their record comes: (seq, field, raw value, link)."""
     asked = [
-        f"SELECT seq, {i}, l_{i} FROM {work} WHERE act IN ('N', 'U') AND l_{i} IS NOT NULL AND v_{i} IS NULL AND get_bit(fields, {i}) = 1"
+        f"SELECT seq, {i}, l_{i}, k_{i} FROM {work} WHERE act IN ('N', 'U') AND l_{i} IS NOT NULL AND v_{i} IS NULL AND get_bit(fields, {i}) = 1"
         for i in can_come_later(layout)
     ]
     return " UNION ALL ".join(asked) or None
@@ -304,12 +336,13 @@ def _adopt(layout: Layout, work: str) -> str | None:
     chosen = (
         "CASE WHEN theirs = 1 AND ours = 1 THEN 'A' ELSE 'X' END"
         if is_slice
-        else "CASE WHEN theirs = 1 AND ours = 1 THEN 'A' ELSE 'M' END"
+        else "CASE WHEN theirs = 1 AND ours = 1 AND w.act <> 'A' THEN 'A' ELSE 'M' END"
     )
+    acts = "'I', 'P', 'A'" if fills_stubs(layout) else "'I', 'P'"  # A: the record has a stub, and another one matches
     return (
         f"WITH found AS (SELECT w.seq, {found}, count(*) OVER (PARTITION BY w.seq) AS theirs,"
         f" {ours.format(', '.join(keys))} AS ours FROM {work} w JOIN {layout.target_relation} t ON {on}"
-        f" WHERE w.act IN ('I', 'P'){inside} AND NOT EXISTS (SELECT FROM {crosswalk} x WHERE {free}))"
+        f" WHERE w.act IN ({acts}){inside} AND NOT EXISTS (SELECT FROM {crosswalk} x WHERE {free}))"
         f" UPDATE {work} w SET act = {chosen},"
         f" {', '.join(f't_{i} = f.t_{i}' for i in range(len(keys)))} FROM found f WHERE f.seq = w.seq"
     )
@@ -347,13 +380,19 @@ def _pair(layout: Layout, work: str) -> str:
     settled = "".join(f" AND NOT ({_unsettled(i)})" for i in _awaited(layout))
     columns = ", ".join(quote(k) for k in (*layout.source_keys, *layout.target_keys))
     texts = ", ".join(f"{quote(k)}::text" for k in (*layout.source_keys, *layout.target_keys))
+    filled = ""
+    if fills_stubs(layout):
+        own = " AND ".join(f"x.{quote(k)} = made.s_{i}" for i, k in enumerate(layout.source_keys))
+        filled = (
+            f", filled AS (DELETE FROM {state(names.crosswalk(layout.link))} x USING made WHERE x.stub IS NOT NULL AND {own})"
+        )
     # A record made again whose pair lives (V) needs no other.
     again = " OR act IN ('R', 'V')" if layout.link.update_wins else ""
     unpaired = " WHERE how IS DISTINCT FROM 'V'" if layout.link.update_wins else ""
     how = ", how" if layout.link.update_wins else ""
     return (
         f"WITH made AS (UPDATE {work} SET act = CASE WHEN act = 'A' THEN 'U' ELSE 'N' END, born = true"
-        f" WHERE (act = 'I'{settled}) OR (act = 'A'{settled}){again} RETURNING {', '.join(keys)}, stamp{how})"
+        f" WHERE (act = 'I'{settled}) OR (act = 'A'{settled}){again} RETURNING {', '.join(keys)}, stamp{how}){filled}"
         f" INSERT INTO {state(names.crosswalk(layout.link))} ({columns}, seq, made)"
         f" SELECT {', '.join(keys)}, nextval('replicator.pair_seq'), stamp FROM made{unpaired} RETURNING {texts}, seq"
     )
@@ -377,7 +416,8 @@ def _resolve_self(layout: Layout, work: str) -> str | None:
 
 
 def _update(layout: Layout, work: str) -> str:
-    passed = is_passed(layout, layout.target)
+    passed, filling = is_passed(layout, layout.target), fills_stubs(layout)
+    initial = [i for i, f in enumerate(layout.link.fields) if layout.target in f.initial]
     sets, changes = [], []
     for i in layout.written:
         name = quote(layout.target_column(i).name)
@@ -386,8 +426,16 @@ def _update(layout: Layout, work: str) -> str:
             change = "true"  # also where it changes nothing: the further nodes must hear of the stamp
         if i in layout.counted:
             value, change = f"COALESCE(t.{name}, 0) + w.d_{i}", f"w.d_{i} <> 0"
+        if filling and i in initial:
+            continue
         sets.append(f"{name} = CASE WHEN get_bit(w.fields, {i}) = 1 THEN {value} ELSE t.{name} END")
         changes.append(f"(get_bit(w.fields, {i}) = 1 AND {change})")
+    for i in initial if filling else ():
+        name = quote(layout.target_column(i).name)
+        now = f"CASE WHEN get_bit(w.fields, {i}) = 1 THEN w.v_{i} ELSE t.{name} END" if i in layout.written else f"t.{name}"
+        value = f"CASE WHEN w.stub THEN w.i_{i} ELSE {now} END"
+        sets.append(f"{name} = {value}")
+        changes.append(layout.differing("t", i, value))
     if not sets:
         return ""
     return (
@@ -422,17 +470,19 @@ def _rekey(layout: Layout, work: str) -> str:
     )
 
 
-def _bury(layout: Layout, work: str, act: str) -> str:
+def _bury(layout: Layout, work: str, acts: str) -> str:
     """Dead pairs: changes of the source up to the delete, and of the target up to now, came before anyone knew."""
     keys = [quote(k) for k in (*layout.source_keys, *layout.target_keys)]
     source_lsn, target_lsn = (quote(names.position_column(n)) for n in (layout.source, layout.target))
     ignored = layout.link.delete.get(layout.target)
     here = "'FFFFFFFF/FFFFFFFF'::pg_lsn" if ignored and ignored.kind == "ignore" else "pg_current_wal_insert_lsn()"
+    # Of a stub that is gone the record itself may be on its way.
+    here = f"CASE WHEN act = 'E' THEN '0/0'::pg_lsn ELSE {here} END" if "'E'" in acts else here
     gone = ", ".join(f"x.{k}" for k in keys)
     texts = ", ".join(f"{k}::text" for k in keys)
     return (
         f"WITH gone AS (DELETE FROM {state(names.crosswalk(layout.link))} x USING {work} w"
-        f" WHERE w.act = {literal(act)} AND {pair_of('x', layout.target_keys)} RETURNING {gone}, w.lsn, w.stamp)"
+        f" WHERE w.act IN ({acts}) AND {pair_of('x', layout.target_keys)} RETURNING {gone}, w.act, w.lsn, w.stamp)"
         f" INSERT INTO {state(names.tombstone(layout.link))} ({', '.join(keys)}, {source_lsn}, {target_lsn}, stamp, seq, deleted_on)"
         f" SELECT {', '.join(keys)}, lsn, {here}, stamp, nextval('replicator.pair_seq'), {literal(layout.source)} FROM gone"
         f" RETURNING {texts}, seq, {source_lsn}::text, {target_lsn}::text, stamp::text"

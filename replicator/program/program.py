@@ -17,11 +17,30 @@ from replicator.program.projection import Enrichment
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A field whose value may be missing. `link`: the reference whose new pair helps (None: a lookup or value map)."""
+    """What to say of a field whose value may be missing: `waits`, with the name of the link whose record would help, or
+    `unknown`, where none would."""
 
     field: int
-    link: str | None
-    message: str
+    waits: str
+    unknown: str
+
+    def message(self, link: str | None) -> str:
+        return self.unknown if link is None else f"{self.waits} {link} that is not there yet"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeStubs:
+    """How records of `link` that a field refers to, and that are not there yet, get a stub; see program/stubs.py.
+
+    own     whether these are records of the field's own link
+    make    the stubs and their pairs; returns the pairs as text, with their seq
+    settle  run if there were any: what refers to them
+    """
+
+    link: str
+    own: bool
+    make: str
+    settle: tuple[str, ...]
 
 
 class Move(NamedTuple):
@@ -43,7 +62,7 @@ class Steps:
     hold        takes out what cannot be told yet; returns (seq, field, raw value, link waited for)
     adopt       match keys: I -> A, or M; `ambiguous` takes the M out and returns their seq
     restore     records that were only marked as deleted take part again
-    later       after the records are made: references left empty until their record comes; (seq, field, raw value)
+    later       after the records are made: references left empty until their record comes; (seq, field, raw value, link)
     mint        keys that the target generates, for rows to insert
     contest     takes the lost fields out of `work.fields`, logs conflicts; returns the number logged
     stand_up    deletes that meet an edit made here unseen: logged; where edits win, kept back (K); returns the number logged
@@ -170,6 +189,8 @@ class Program:
     """One link in one flow.
 
     setup   DDL of the session's temporary tables
+    stubs   made for records that are referred to and not there, before `hold`
+    fills   whether the target may have a stub of a record that is new on the source
     load    the COPY statement that fills the stage; `header` names what stands before the values in each line
     edits_load, edits_forget   the target's own users' edits that were read lately, kept in the session
     newest_entry    position of the newest entry in the target's ledger that lies behind a position
@@ -188,6 +209,8 @@ class Program:
     steps: Steps
     enrichments: tuple[Enrichment, ...] = ()
     waits: tuple[Wait, ...] = ()
+    stubs: tuple[MakeStubs, ...] = ()
+    fills: bool = False
     mirror: Mirror | None = None
     heal: Heal | None = None
     derive: Derive | None = None

@@ -13,6 +13,7 @@ from replicator.program.program import Wait
 from replicator.program.projection import Projected
 from replicator.program.sql import declared, quote
 
+FILLED = (Missing.LATER, Missing.STUB)
 # The staged operation of a change that is the other node's answer, not a user's edit; and of one whose record was made
 # again there, and has to be here.
 ANSWER, REMADE = "B", "A"
@@ -127,48 +128,71 @@ def unique_fields(layout: Layout) -> dict[int, str]:
 
 
 def can_miss(layout: Layout) -> dict[int, str]:
-    """Field number -> condition over `s` and joins. References to the link itself are settled later, pass by pass."""
-    return {
-        i: p.miss
-        for i, p in _needed(layout).items()
-        if p.miss is not None and not layout.refers_to_self(i) and not _later(layout, i)
-    }
+    """Field number -> condition over `s` and joins, for what a record is parked for. References to the link itself are
+    settled later, pass by pass; those that may be left empty, or get a stub, are only missed if nothing could ever come."""
+    found = {}
+    for i, p in _needed(layout).items():
+        condition = p.unknown if i in can_be_filled(layout) else _either(p.miss, p.unknown)
+        if condition is not None and not layout.refers_to_self(i):
+            found[i] = condition
+    return found
 
 
-def can_come_later(layout: Layout) -> dict[int, str]:
-    """Field number -> condition over `s` and joins, for references that are left empty until their record comes."""
-    return {i: p.miss for i, p in layout.projected.items() if p.miss is not None and i in layout.written and _later(layout, i)}
+def _either(one: str | None, other: str | None) -> str | None:
+    return f"(({one}) OR {other})" if one and other else one or other
 
 
-def _later(layout: Layout, number: int) -> bool:
+def can_be_filled(layout: Layout) -> dict[int, str]:
+    """Field number -> condition over `s` and joins, for references without whose record theirs is written all the same."""
+    return {i: p.miss for i, p in layout.projected.items() if p.miss is not None and _missing(layout, i) in FILLED}
+
+
+def can_come_later(layout: Layout) -> list[int]:
+    """References that are left empty until their record comes."""
+    return [i for i in can_be_filled(layout) if _missing(layout, i) is Missing.LATER]
+
+
+def can_be_stub(layout: Layout) -> list[int]:
+    """References that get a stub until their record comes."""
+    return [i for i in can_be_filled(layout) if _missing(layout, i) is Missing.STUB]
+
+
+def _missing(layout: Layout, number: int) -> Missing | None:
     reference = layout.link.fields[number].reference
-    return reference is not None and reference.missing is Missing.LATER
+    return reference.missing if reference is not None and number in layout.written else None
 
 
-def hold_choices(layout: Layout, born: str = "false") -> tuple[str, str] | None:
-    """SQL of the number of the first field that cannot be told (NULL: all can), and of its raw value.
-    `born`: a condition under which the record is new on the target, so that every field counts, changed or not."""
+def hold_choices(layout: Layout, born: str = "false") -> tuple[str, str, str] | None:
+    """SQL of the number of the first field that cannot be told (NULL: all can), of its raw value, and of the link whose
+    record it waits for (NULL: none). `born`: a condition under which the record is new on the target, so that every field
+    counts, changed or not."""
     misses = can_miss(layout)
     if not misses:
         return None
     conditions = {i: f"({born} OR get_bit(s.fields, {i}) = 1) AND {m}" for i, m in misses.items()}
-    number = " ".join(f"WHEN {condition} THEN {i}" for i, condition in conditions.items())
     told = _needed(layout)
+    number = " ".join(f"WHEN {condition} THEN {i}" for i, condition in conditions.items())
     raw = " ".join(f"WHEN {condition} THEN {told[i].raw}" for i, condition in conditions.items())
-    return f"CASE {number} END", f"CASE {raw} END"
+    waits = " ".join(f"WHEN {condition} THEN {waits_for(told[i])}" for i, condition in conditions.items())
+    return f"CASE {number} END", f"CASE {raw} END", f"CASE {waits} END"
+
+
+def waits_for(projected: Projected) -> str:
+    return f"CAST({projected.waits or 'NULL'} AS text)"
 
 
 def waits_of(layout: Layout) -> tuple[Wait, ...]:
     waits = []
     for i, projected in _needed(layout).items():
-        if projected.miss is None:
+        if projected.miss is None and projected.unknown is None:
             continue
         field = layout.link.fields[i]
-        if projected.waits_for is not None:
-            message = f"{field.mark}: field {field.name} refers to a record of link {projected.waits_for} that is not there yet"
+        place = f"{field.mark}: field {field.name}"
+        if field.reference is not None:
+            unknown = f"{place}: `link` does not list this kind of record, or the kind has no row in its table"
         elif field.lookup is not None:
-            message = f"{field.mark}: field {field.name}: {field.lookup.table}.{field.lookup.by} has no such value"
+            unknown = f"{place}: {field.lookup.table}.{field.lookup.by} has no such value"
         else:
-            message = f"{field.mark}: field {field.name}: the value map does not list this value"
-        waits.append(Wait(i, projected.waits_for, message))
+            unknown = f"{place}: the value map does not list this value"
+        waits.append(Wait(i, f"{place} refers to a record of link", unknown))
     return tuple(waits)

@@ -44,6 +44,7 @@ LIMITS = "SET LOCAL lock_timeout = '2s'"
 KINDS = {"I": "created", "R": "created", "V": "created", "Z": "created", "D": "removed", "M": "ambiguous"}
 
 Values = tuple[str | None, str | None]  # what would be written, what stands
+Held = tuple[int, int, str, str | None]  # seq, field, raw value, link whose record would help
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +216,8 @@ class _Preview:
 
     def _asked(
         self, program: Program, asked: Questions, writer: PostgresWriter, looker: PostgresWriter, rows: Sequence[RowChange]
-    ) -> tuple[list[tuple[int, int, str]], list[tuple[int, str, str, bool]], list[tuple[int, str, str | None, str | None]]]:
-        """(seq, field, raw) of rows that must wait; then what the questions give."""
+    ) -> tuple[list[Held], list[tuple[int, str, str, bool]], list[tuple[int, str, str | None, str | None]]]:
+        """What must wait; then what the questions give."""
         steps = program.steps
         looked_up = [_look_up(looker, e.sql, e.position, rows) for e in program.enrichments]
         writer.load(program.load, stage_lines(program, rows, looked_up))
@@ -228,9 +229,8 @@ class _Preview:
         held = writer.query(steps.hold) if steps.hold else []
         answers = writer.query(asked.acts)
         # What waits for a record of its own link would find it, in the batch's next pass.
-        waits = {wait.field: wait.link for wait in program.waits}
-        own = [(seq, acts[seq], "", False) for seq, number, _ in held if waits[number] == program.link.name]
-        others = [row for row in held if waits[row[1]] != program.link.name]
+        own = [(seq, acts[seq], "", False) for seq, _, _, link in held if link == program.link.name]
+        others = [row for row in held if row[3] != program.link.name]
         return others, [*answers, *own], writer.query(asked.fields) if asked.fields else []
 
 
@@ -244,14 +244,13 @@ def _count(
     effect: Effect,
     program: Program,
     rows: Sequence[RowChange],
-    held: Sequence[tuple[int, int, str]],
+    held: Sequence[Held],
     acts: Sequence[tuple[int, str, str, bool]],
     differing: Sequence[tuple[int, str, str | None, str | None]],
 ) -> None:
     waits = {wait.field: wait for wait in program.waits}
-    for _, number, _ in held:
-        wait = waits[number]
-        effect.waiting[f"a record of link {wait.link}" if wait.link else re.sub(r"^\S+: ", "", wait.message)] += 1
+    for _, number, _, link in held:
+        effect.waiting[f"a record of link {link}" if link else re.sub(r"^\S+: ", "", waits[number].unknown)] += 1
     changed: dict[int, dict[str, Values]] = {}
     for seq, name, comes, stands in differing:
         changed.setdefault(seq, {})[name] = (comes, stands)
