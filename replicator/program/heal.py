@@ -18,9 +18,7 @@ from replicator.program.sql import PARAMETER, declared, differs, literal, quote,
 def heal_of(layout: Layout) -> Heal | None:
     healing = layout.temporary("heal")
     columns = [layout.feed.columns.index(k) for k in layout.source_side.key]
-    # What another field carries is healed with that one.
-    numbers = [i for i in layout.tracked if layout.link.fields[i].carried != layout.source]
-    own: dict[int, Column] = {i: layout.source_table.column(layout.link.fields[i].columns[layout.source]) for i in numbers}
+    own: dict[int, Column] = {i: layout.source_table.column(layout.link.fields[i].columns[layout.source]) for i in layout.healed}
     columns += [layout.feed.columns.index(c.name) for c in own.values()]
     keys = layout.key_columns(layout.source)
     ddl = ", ".join(
@@ -34,19 +32,19 @@ def heal_of(layout: Layout) -> Heal | None:
         columns=tuple(columns),
         merge=with_parameters(_merge(layout, healing, own)),
         clear=f"DELETE FROM {healing}",
-        announce=announce_healed(layout, healing, _late(layout, healing, set(own))),
+        announce=announce_healed(layout, healing, _late(layout, healing)),
     )
 
 
 TOUCHED = "CROSS JOIN LATERAL replicator.touches(h.fields, h.stamp, h.lsn, h.marks) m"
 
 
-def _late(layout: Layout, healing: str, numbers: set[int]) -> str:
+def _late(layout: Layout, healing: str) -> str:
     """`l`: the rows something was applied over since, with the fields that are to be written back."""
     keys = layout.source_keys
     ledger, crosswalk = state(names.ledger(layout.link)), state(names.crosswalk(layout.link))
     own_keys = tuple(f"k_{i}" for i in range(len(keys)))
-    met = f"(m.fields & g.fields & {layout.mask(numbers)})"
+    met = f"(m.fields & g.fields & {layout.mask(set(layout.healed))})"
     return (
         # A pair that died takes its ledger's authority with it: its values never beat a record made anew.
         f"late AS MATERIALIZED (SELECT h.seq, bit_or({met}) AS met, bit_or(CASE WHEN g.stamp > m.stamp"
@@ -77,7 +75,7 @@ def _merge(layout: Layout, healing: str, own: dict[int, Column]) -> str:
     here = same_key("t", side.key, "h", own_keys)
     listed = ", ".join("h." + k for k in own_keys)
     return (
-        f"WITH {_late(layout, healing, set(own))},"
+        f"WITH {_late(layout, healing)},"
         f" logged AS (INSERT INTO replicator.conflict (flow, link, kind, field, target_key, incoming, existing,"
         f" incoming_stamp, existing_stamp, winner, rule, place)"
         f" SELECT {literal(f'{layout.target}_to_{layout.source}')}, {literal(layout.link.name)}, 'update_origin_differs', f.name, {key}::text,"

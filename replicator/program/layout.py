@@ -112,14 +112,18 @@ class Layout:
     @cached_property
     def tracked(self) -> tuple[int, ...]:
         """Fields that both sides may write, the newer edit winning."""
-        return self._both_ways("latest")
+        return tuple(i for i in self._both_ways("latest") if i not in self.carried)
+
+    @cached_property
+    def healed(self) -> tuple[int, ...]:
+        """Of these, from the source's point of view: fields that may have to be written back there."""
+        return tuple(i for i in self._both_ways("latest") if self.link.fields[i].carried != self.source)
 
     def _both_ways(self, *kinds: str) -> tuple[int, ...]:
         if not self.link.two_way:
             return ()
         both = {self.source, self.target}
-        fields = enumerate(self.link.fields)
-        return tuple(i for i, f in fields if both <= f.writes and f.rule.kind in kinds and f.carried != self.target)
+        return tuple(i for i, f in enumerate(self.link.fields) if both <= f.writes and f.rule.kind in kinds)
 
     @cached_property
     def counted(self) -> tuple[int, ...]:

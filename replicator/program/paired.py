@@ -496,10 +496,13 @@ def _remember(layout: Layout, work: str) -> str:
     keys = ", ".join(f"w.t_{i}" for i in range(len(layout.target_keys)))
     risen = " OR w.how = 'V'" if layout.link.update_wins else ""
     written = f"((w.act IN {WRITING} AND w.fields <> {layout.none}){risen})"
+    fields = "w.fields"  # with those that others carry
+    for carried, by in layout.carried.items():
+        fields = f"({fields} | CASE get_bit(w.fields, {by}) WHEN 1 THEN {layout.mask({carried})} ELSE {layout.none} END)"
     return (
         f"INSERT INTO {state(names.ledger(layout.link))} ({columns}, fields, stamp, lsn, source_lsn)"
-        f" SELECT {keys}, w.fields, w.stamp, pg_current_wal_insert_lsn(), w.lsn FROM {work} w WHERE w.marks IS NULL AND {written}"
-        f" UNION ALL SELECT {keys}, m.fields & w.fields, m.stamp, pg_current_wal_insert_lsn(), m.lsn FROM {work} w"
+        f" SELECT {keys}, {fields}, w.stamp, pg_current_wal_insert_lsn(), w.lsn FROM {work} w WHERE w.marks IS NULL AND {written}"
+        f" UNION ALL SELECT {keys}, m.fields & {fields}, m.stamp, pg_current_wal_insert_lsn(), m.lsn FROM {work} w"
         f" CROSS JOIN LATERAL replicator.touches(w.fields, w.stamp, w.lsn, w.marks) m WHERE w.marks IS NOT NULL AND {written}"
     )
 
