@@ -71,6 +71,7 @@ class BatchWrite:
         self._swept = 0
         self._aside = False  # unique values step aside before they change
         self._announced: dict[str, int] = {}  # link -> the moment that was last announced of its writing
+        self._alone = False  # one record is being written
         self._few = False  # the rows being written are few: plans are kept for that
 
     def at_once(self, changes: Changes) -> Outcome:
@@ -173,7 +174,7 @@ class BatchWrite:
     def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
         """Up to the updates of one link. Gives how many rows there are by act (paired) or operation (direct)."""
         writer, steps, name = self._writer, program.steps, program.link.name
-        self._few = len(rows) < FEW_ROWS
+        self._few, self._alone = len(rows) < FEW_ROWS, len(rows) == 1
         looked_up = [self._look_up(e.sql, e.position, rows) for e in program.enrichments]
         writer.load(program.load, stage_lines(program, rows, looked_up))
         outcome.unparked += _ids(rows)
@@ -186,6 +187,8 @@ class BatchWrite:
                 writer.execute(steps.announce)
             if self._aside and steps.aside:
                 writer.execute(steps.aside)
+            if self._aside and steps.apart:
+                writer.execute(steps.apart)
             updated = writer.execute(steps.update, prepared=self._few) if counts["U"] else 0
             if counts["U"] and steps.update_partial and any(UNCHANGED in row.values for row in rows):
                 updated += writer.execute(steps.update_partial, prepared=self._few)
@@ -281,7 +284,8 @@ class BatchWrite:
     def _insert(self, program: Program, outcome: Outcome) -> None:
         if program.steps.mint:
             self._writer.execute(program.steps.mint, prepared=self._few)
-        inserted = self._writer.execute(program.steps.insert, prepared=self._few)
+        insert = program.steps.insert_alone if self._alone and program.steps.insert_alone else program.steps.insert
+        inserted = self._writer.execute(insert, prepared=self._few)
         outcome.count(program.link.name, "insert", inserted)
         if program.steps.pair:
             self._paired(outcome, program.link.name, self._writer.query(program.steps.pair, prepared=self._few))

@@ -9,6 +9,7 @@ from functools import cached_property
 from replicator.capture.feed import Feed, FeedPart
 from replicator.mapping.expressions import to_sql
 from replicator.mapping.records import columns_by_table, record
+from replicator.mapping.types import keeps_apart
 from replicator.model.link import Expression, Field, Link, Missing, Side
 from replicator.model.table import Column, Table
 from replicator.model.topology import Place
@@ -197,7 +198,11 @@ class Layout:
         copies = {
             f.columns[self.source]: f.columns[self.target] for f in self.link.fields if is_plain(f) and self.target in f.writes
         }
-        return tuple(copies.get(k) for k in self.source_side.key) == self.target_side.key
+        if tuple(copies.get(k) for k in self.source_side.key) != self.target_side.key:
+            return False
+        # Where '1' and '01' become one number, only a crosswalk tells whose row it is.
+        pairs = zip(self.key_columns(self.source), self.key_columns(self.target), strict=True)
+        return all(keeps_apart(source, target) for source, target in pairs)
 
     @cached_property
     def feed(self) -> Feed:

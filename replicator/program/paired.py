@@ -86,6 +86,7 @@ def compile_paired(layout: Layout) -> Program:
             before=before(layout, work),
             put_back=put_back(layout, work),
             insert=_insert(layout, work),
+            insert_alone=_insert_alone(layout, work),
             pair=_pair(layout, work),
             swallowed=_swallowed(layout, work) if layout.target_table.has_triggers else None,
             resolve_self=_resolve_self(layout, work),
@@ -371,6 +372,17 @@ def _insert(layout: Layout, work: str) -> str:
     return (
         f"INSERT INTO {layout.target_relation} ({', '.join(quote(c) for c in columns)}){overriding}"
         f" SELECT {', '.join(columns.values())} FROM {work} w WHERE act = 'I'{settled} ORDER BY seq"
+    )
+
+
+def _insert_alone(layout: Layout, work: str) -> str | None:
+    """The same for a batch of one record, which may get its key from a trigger: whatever it is, it is told."""
+    if not layout.target_table.has_triggers or layout.target_side.extends:
+        return None
+    keys = [quote(k) for k in layout.target_side.key]
+    sets = ", ".join(f"t_{i} = made.{k}" for i, k in enumerate(keys))
+    return (
+        f"WITH made AS ({_insert(layout, work)} RETURNING {', '.join(keys)}) UPDATE {work} SET {sets} FROM made WHERE act = 'I'"
     )
 
 

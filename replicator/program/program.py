@@ -102,6 +102,8 @@ class Steps:
     sweep: tuple[str, ...]
     update_partial: str | None = None
     aside: str | None = None
+    apart: str | None = None
+    insert_alone: str | None = None
     loosen: str | None = None
     count: str | None = None
     hold: str | None = None
