@@ -332,18 +332,23 @@ def _adopt(layout: Layout, work: str) -> str | None:
     inside = f" AND {layout.target_inside}" if layout.target_inside and not is_slice else ""
     keys = [f"t.{quote(k)}" for k in layout.target_side.key]
     free = same_key("x", layout.target_keys, "t", layout.target_side.key)
+    paired = f"EXISTS (SELECT FROM {crosswalk} x WHERE {free})"
+    # A stub says nothing of what its record matches: neither it nor another record is taken by guessing.
+    taken, doubtful = paired, "false"
+    if comes_from_stubs(layout):
+        taken, doubtful = paired.replace(free, f"{free} AND x.stub IS NULL"), paired
+    acts = "'I', 'P', 'A'" if fills_stubs(layout) else "'I', 'P'"  # A: it has a stub here
     found = ", ".join(f"{k} AS t_{i}" for i, k in enumerate(keys))
     ours = "row_number() OVER (PARTITION BY {} ORDER BY w.seq)" if is_slice else "count(*) OVER (PARTITION BY {})"
     chosen = (
         "CASE WHEN theirs = 1 AND ours = 1 THEN 'A' ELSE 'X' END"
         if is_slice
-        else "CASE WHEN theirs = 1 AND ours = 1 AND w.act <> 'A' THEN 'A' ELSE 'M' END"
+        else "CASE WHEN theirs = 1 AND ours = 1 AND w.act <> 'A' AND NOT doubtful THEN 'A' ELSE 'M' END"
     )
-    acts = "'I', 'P', 'A'" if fills_stubs(layout) else "'I', 'P'"  # A: the record has a stub, and another one matches
     return (
-        f"WITH found AS (SELECT w.seq, {found}, count(*) OVER (PARTITION BY w.seq) AS theirs,"
+        f"WITH found AS (SELECT w.seq, {found}, count(*) OVER (PARTITION BY w.seq) AS theirs, {doubtful} AS doubtful,"
         f" {ours.format(', '.join(keys))} AS ours FROM {work} w JOIN {layout.target_relation} t ON {on}"
-        f" WHERE w.act IN ({acts}){inside} AND NOT EXISTS (SELECT FROM {crosswalk} x WHERE {free}))"
+        f" WHERE w.act IN ({acts}){inside} AND NOT {taken})"
         f" UPDATE {work} w SET act = {chosen},"
         f" {', '.join(f't_{i} = f.t_{i}' for i in range(len(keys)))} FROM found f WHERE f.seq = w.seq"
     )
