@@ -15,7 +15,7 @@ help:
 	@echo "make test       all tests, on every PostgreSQL found"
 	@echo "make check      ruff, mypy, import-linter"
 	@echo "make bench      us and PostgreSQL's own subscription, side by side (BENCH_QUICK=1: under a minute)"
-	@echo "make test-apps  tests with a real third-party application"
+	@echo "make test-apps  tests with real third-party applications"
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== preparing $(VENV) (once; about a minute)"
@@ -31,8 +31,11 @@ test: $(STAMP)
 	@echo "== tests"
 	@$(BIN)/python -m pytest $(TESTS)
 
+# koalixcrm and Tryton run in an environment of their own: their versions do not go with Oscar's.
 test-apps: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/apps/requirements.txt
+	@test -x .venv-apps/bin/python || $(PYTHON) .ci/make_venv.py .venv-apps
+	@.venv-apps/bin/python -m pip install --quiet --disable-pip-version-check -r tests/apps/koalix_tryton/requirements.txt
 	@$(BIN)/python -m pytest -m apps tests/apps
 
 check: $(STAMP)
@@ -52,4 +55,4 @@ format: $(STAMP)
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-apps build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -132,6 +132,8 @@ def _origin(found: Explanation, story: FieldStory) -> str:
         return f"{conflict.settled_by or 'a person'} settled conflict {conflict.id}, {clock(origin.at)}: {whose}"
     if origin.how == "waits" and conflict is not None:
         return f"each side keeps its own value until a person settles conflict {conflict.id}"
+    if origin.how == "copied":
+        return f"copied from {origin.node}: it was there already, and nobody has changed it since"
     if origin.how == "owned":
         back = "" if conflict is None else f"; the other side's change was put back in conflict {conflict.id}"
         return f"{origin.node}, which owns the field{back}"

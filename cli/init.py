@@ -44,6 +44,8 @@ def init(
     report = ActionReport(session.output, dry_run)
     setup.init(loaded, session.environ, dry_run, report)
     report.close()
+    if not dry_run and report.actions:
+        session.output.line("records that are there already are not copied yet: `replicator backfill --from NODE --dry-run`")
     return 0
 
 

@@ -18,7 +18,7 @@ import typer
 
 from replicator.errors import ReplicatorError
 
-from . import check, conflicts, demo, explain, init, lint, plan, run, schema, status, teardown, test
+from . import backfill, check, conflicts, demo, explain, init, lint, match, plan, reconcile, run, schema, status, teardown, test
 from .output import Output
 from .session import Common, ConfigOption, JsonOption
 
@@ -36,9 +36,13 @@ app.command("plan")(plan.plan)
 app.command("lint")(lint.lint)
 app.command("check")(check.check)
 app.command("run")(run.run)
+app.command("match")(match.match)
+app.command("unmatch")(match.unmatch)
+app.command("backfill")(backfill.backfill)
 app.command("status")(status.status)
 app.add_typer(conflicts.app, name="conflicts")
 app.command("test")(test.run_tests)
+app.command("reconcile")(reconcile.reconcile)
 app.command("explain")(explain.explain)
 app.command("schema")(schema.schema)
 

@@ -55,6 +55,10 @@ def run(
         str | None,
         typer.Option("--metrics", metavar="HOST:PORT", help="Serve metrics for Prometheus there; a PORT alone: on 127.0.0.1."),
     ] = None,
+    reconcile_every: Annotated[
+        str | None,
+        typer.Option("--reconcile-every", metavar="TIME", help="Compare each link once in that time, such as 1h, in turns."),
+    ] = None,
     log_format: Annotated[
         LogFormat | None,
         typer.Option("--log-format", help="[default: text; with --json: json]"),
@@ -74,10 +78,13 @@ def run(
       replicator run --until-idle 5            in cron: catch up, then stop
       replicator run --dry-run                 flows, links, slots, start positions
       replicator run --metrics 0.0.0.0:9187    and figures on http://HOST:9187/metrics
+      replicator run --reconcile-every 6h      and see that both sides agree, link by link
     """
     if once and until_idle is not None:
         raise typer.BadParameter("--once and --until-idle exclude each other")
     every = seconds(report_every)
+    if reconcile_every is not None and seconds(reconcile_every) <= 0:
+        raise typer.BadParameter("--reconcile-every 0 would never stop comparing; write 1h")
     where = None if metrics is None else endpoint(metrics)
     session = open_session(context, config, as_json)
     loaded = session.load()
@@ -93,6 +100,7 @@ def run(
         daemon = Daemon(loaded, session.environ)
         with (
             _metrics(loaded, daemon, where),
+            _rounds(session, loaded, reconcile_every),
             _signals(daemon.stop),
             _company(daemon, every, _condition(session, loaded, daemon, once, until_idle)),
         ):
@@ -130,6 +138,21 @@ def _metrics(config: Config, daemon: Daemon, where: tuple[str, int] | None) -> I
     with serving(config, daemon, *where) as port:
         log.info("metrics: http://%s:%d/metrics", where[0], port)
         yield
+
+
+@contextmanager
+def _rounds(session: Session, config: Config, every: str | None) -> Iterator[None]:
+    if every is None:
+        yield
+        return
+    from replicator.runtime.rounds import Rounds  # what compares is not what every run needs
+
+    rounds = Rounds(config, session.environ, seconds(every))
+    rounds.start()
+    try:
+        yield
+    finally:
+        rounds.stop()
 
 
 def _refuse_errors(session: Session, config: Config, patient: bool) -> None:

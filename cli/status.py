@@ -7,6 +7,7 @@ import typer
 from replicator.runtime.clocks import Distance
 from replicator.runtime.status import FlowStatus, Status, as_document, read_status, unreachable_error
 
+from .backfill_words import progress, way
 from .output import Output, as_object
 from .session import ConfigOption, JsonOption, open_session
 
@@ -56,6 +57,14 @@ def _show(output: Output, found: Status, limit: int) -> None:
         for flow in found.flows
     ]
     output.table(headers, rows, right=(2, 4, 5, 6))
+    copies = [copy for flow in found.flows for copy in flow.backfills if copy.finished is None]
+    if copies:
+        output.line()
+        output.table(("under way", "link", "way", "progress"), [(c.why, c.link, way(c.flow), progress(c)) for c in copies])
+    if found.reconciled:
+        output.line()
+        rows_of = [(r.link, _ago(r.seconds_ago), f"{r.seconds:,.1f} s", r.compared, r.differences) for r in found.reconciled]
+        output.table(("reconciled", "when", "took", "compared", "differences"), rows_of, right=(3, 4))
     if found.pairs:
         output.line()
         output.table(("link", "pairs"), sorted(found.pairs.items()), right=(1,))
@@ -76,6 +85,12 @@ def _clocks(clocks: Distance, limit: int) -> str:
     apart = f"{clocks.late}'s is ahead of {clocks.early}'s by {abs(clocks.ahead_ms):,.1f} ms"
     text = f"{apart}, give or take {clocks.doubt_ms:,.1f} ms"
     return f"{text}: more than the limit of {limit:,} ms, see `replicator check`" if clocks.beyond(limit) else text
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.0f} s ago"
+    return f"{seconds / 60:,.0f} min ago" if seconds < 7200 else f"{seconds / 3600:,.0f} h ago"
 
 
 def _parked(flow: FlowStatus) -> str:

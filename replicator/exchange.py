@@ -55,4 +55,6 @@ class Exchange:
         """Until something may be there to read, at most so long."""
         if self._blocked:
             seconds = min(seconds, 0.05)
+        if any(flow.backfill for flow in self.flows):
+            seconds = min(seconds, 0.01)
         select.select([flow.stream.fileno() for flow in self.flows], [], [], seconds)

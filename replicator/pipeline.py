@@ -4,6 +4,7 @@ A `Flow` leads from a source to a target. Its `step` does, in this order:
 
     read        whole transactions from the source's stream, one net change per row (capture/)
     gather      plus what the source answered itself by then, and parked changes that may go now
+    read on     existing records that are to be copied, a chunk at a time (apply/backfill.py)
     derive      plus what the links read on the source beside the row; records that only that concerns
     heal        edits that were read late are put right on their own node
     write       in ONE transaction on the target, link by link, parents first:
@@ -22,10 +23,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from replicator.apply.answers import Answers
+from replicator.apply.backfill import Backfill
 from replicator.apply.derive import derive
 from replicator.apply.healing import Healing
 from replicator.apply.outcome import MirrorRow, Outcome
@@ -86,12 +88,14 @@ class Flow:
         stream: Stream,
         writer: Writer,
         source: Writer,
+        reader: Callable[[], Writer],
         state: FlowState,
         clock: Clock,
         batch_rows: int,
         beyond: Mapping[str, frozenset[int]],
     ) -> None:
         """nodes: the numbers of source and target. `source`: the session that writes on the source for this pair of nodes.
+        `reader`: one more session there, for reading ahead.
         `clock`: stamps the source's transactions. `beyond`: link -> numbers of the nodes whose edits come from the source."""
         self.name = name
         self.programs = {program.link.name: program for program in programs}
@@ -110,6 +114,7 @@ class Flow:
         self._parking = Parking()
         self._answers = Answers()
         self._weighed = {link: sum(1 << n for n in p.feed.weighed) for link, p in self.programs.items()}
+        self.backfill = Backfill(self.programs, reader, state, stream, nodes[0], batch_rows)
         self._asked: list[tuple[str, RowChange]] = []  # records of which a person has decided something
         self._waited = 0  # the greatest stamp of parked changes that are tried again in this step
         self._passes = any(p.steps.announce for p in programs)  # other flows pass on what is written here
@@ -154,6 +159,7 @@ class Flow:
         self._answers.upto = saved.returned
         self.clock.last = saved.stamp
         self._parking.load(self._state.parked_keys())
+        self.backfill.load()
 
     def recover(self) -> None:
         """After both flows are prepared: what a crash left half way is finished first."""
@@ -182,13 +188,15 @@ class Flow:
     @property
     def owes(self) -> bool:
         """Whether there is something that the source has answered and the target does not have yet."""
-        return bool(self._answers.waiting or self._asked)
+        return bool(self._answers.waiting or self._asked or self.backfill)
 
     # -- the steps -----------------------------------------------------------------------------------------------
 
     def step(self) -> Step | None:
         """One turn. None when there was nothing to do. Raises WriteFailed of kind `busy` when it should be tried again
         later: nothing is lost then, and the other direction may go on."""
+        if self._pending is None and not self._parts and self.backfill.read():
+            self.stream.ask()  # so that it says soon that it has come so far
         batch = self._pending or self.stream.read(self._batch_rows)
         if batch is None:
             batch = Batch()
@@ -200,9 +208,11 @@ class Flow:
         changes = self._gather(batch)
         derive(self.programs, self._source, batch, changes)
         self._heal(changes)
+        self.backfill.meet(changes)
         staged = self._write.staged()
         try:
             self._carried.add(self._write_batch(batch, changes))
+            self._write_existing(batch)
             self._write.wake(self._carried)
             self._carried.parked += self._truncated(batch)
             if not batch.complete:
@@ -223,6 +233,8 @@ class Flow:
 
     def _something_else(self) -> bool:
         """Whether there is something to do although the stream has nothing."""
+        if self.backfill.due(self.stream.position, self._parking) is not None:
+            return True
         if self._answers.waiting and not self._answers.due(self.stream.position):
             self.stream.ask()  # so that it says soon that it has come so far
         return bool(self._answers.due(self.stream.position) or self._parking.retry or self._asked)
@@ -315,6 +327,16 @@ class Flow:
         self._writer.begin()
         return self._write.in_parts(changes)
 
+    def _write_existing(self, batch: Batch) -> None:
+        """The chunk of existing records that has its turn, behind the changes that came before it was read."""
+        chunk = self.backfill.due(batch.end or self.stream.position, self._parking) if batch.complete else None
+        if chunk is None:
+            return
+        self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
+        outcome = self._write.in_parts({chunk.link: chunk})
+        self.backfill.written(outcome)
+        self._carried.add(outcome)
+
     def _truncated(self, batch: Batch) -> list[Parked]:
         """TRUNCATE says nothing of rows and is never applied; it is parked for a person to see."""
         return [
@@ -374,6 +396,7 @@ class Flow:
         totals.parked = len(self._parking)
         self._answers.settled()
         self._asked.clear()
+        self.backfill.settled()
         for edits in self.edits.values():
             edits.landed(position)
         if self._back is not None and any(edits.known for edits in self.edits.values()):
@@ -411,12 +434,14 @@ class Flow:
     def _undo(self, staged: Staged) -> None:
         self._writer.rollback()
         self._write.restore(staged)
+        self.backfill.undone()
         self._carried, self._carried_rows = Outcome(), 0
         self.open = False
 
     def ask_for_retries(self) -> None:
         """Looks whether a person asked for parked changes to be tried again, or decided what waits."""
         self._parking.retry |= set(self._state.retries())
+        self.backfill.load()
         self._asked = []
         for wanted in self._state.wanted() if self._back else ():
             row = self._asked_for(wanted)
@@ -484,5 +509,8 @@ class Flow:
     def _drained_to(self, position: int) -> None:
         self.drained = position
         if self._back is not None:
+            # What the other direction has written on the source since a chunk was read is not in that chunk.
+            floor = self.backfill.floor
+            known = position if floor is None else min(position, floor)
             for edits in self._back.edits.values():
-                edits.forget(position)
+                edits.forget(known)

@@ -70,3 +70,8 @@ UPDATE replicator.conflict SET status = 'gone', settled = clock_timestamp(), set
 -- name: clashed
 INSERT INTO replicator.conflict (flow, link, kind, source_key, existing, incoming_stamp, winner, rule, place)
 VALUES (%s, %s, %s, %s, %s, %s, (SELECT name FROM replicator.node), 'unique', %s);
+
+-- name: reading
+-- On the source, first in a transaction of one snapshot: the snapshot, and a position behind all that it shows. The message makes
+-- the commit write to the log, so that a stream comes to that position however quiet the server is.
+SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text, pg_logical_emit_message(true, 'replicator reading', '')::text;

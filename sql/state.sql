@@ -109,6 +109,61 @@ CREATE TABLE IF NOT EXISTS replicator.outbox (
     payload jsonb NOT NULL
 );
 
+-- Records that are there already and are to go through a flow that writes here: `backfill`, what `match` has paired, what
+-- `reconcile --repair` mends. One row a link; a flow works them off in the order of their ids, chunk by chunk.
+--   why        backfill, match or repair
+--   condition  SQL over the source's record (`own`), NULL: every record
+--   listed     the records are those in `backfill_record`
+--   after      key of the last record of the last chunk: committed with what the chunk wrote, so nothing is copied twice
+--   rate       records a second at most, NULL: as fast as it goes
+--   expected   how many there may be, for people who wait
+--   records, created, changed, parked   so far
+--   problem    why it ended without being done; NULL and `finished`: done
+CREATE TABLE IF NOT EXISTS replicator.backfill (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    flow      text NOT NULL,
+    link      text NOT NULL,
+    why       text NOT NULL,
+    condition text,
+    listed    boolean NOT NULL DEFAULT false,
+    after     text[],
+    rate      integer,
+    expected  bigint,
+    records   bigint NOT NULL DEFAULT 0,
+    created   bigint NOT NULL DEFAULT 0,
+    changed   bigint NOT NULL DEFAULT 0,
+    parked    bigint NOT NULL DEFAULT 0,
+    asked     timestamptz NOT NULL DEFAULT now(),
+    started   timestamptz,
+    moved     timestamptz,
+    finished  timestamptz,
+    problem   text
+);
+CREATE UNIQUE INDEX IF NOT EXISTS backfill_open ON replicator.backfill (flow, link, why) WHERE finished IS NULL;
+
+-- The records of a listed backfill: the source's key, and the mask of fields that are to be sent (NULL: all).
+CREATE TABLE IF NOT EXISTS replicator.backfill_record (
+    backfill bigint NOT NULL REFERENCES replicator.backfill ON DELETE CASCADE,
+    key      text[] NOT NULL,
+    fields   text,
+    PRIMARY KEY (backfill, key)
+);
+
+-- What the last `reconcile` of a link came to; on the node that its file names first.
+--   how        how much was compared, see replicator/reconcile/proof.py
+--   kinds      differences by kind
+CREATE TABLE IF NOT EXISTS replicator.reconciled (
+    link        text PRIMARY KEY,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seconds     double precision NOT NULL,
+    how         text NOT NULL,
+    compared    bigint NOT NULL,
+    differences bigint NOT NULL,
+    unsettled   bigint NOT NULL,
+    kinds       jsonb NOT NULL,
+    problem     text
+);
+
 -- Rises with every pair made or buried on this node, so that what is not mirrored yet can be found.
 CREATE SEQUENCE IF NOT EXISTS replicator.pair_seq;
 
@@ -121,6 +176,26 @@ LANGUAGE sql IMMUTABLE AS $$
     UNION ALL
     SELECT (m ->> 0)::bit varying, (m ->> 1)::bigint, (m ->> 2)::pg_lsn FROM json_array_elements($4::json) m
 $$;
+
+-- What `reconcile` has last proven of a link, as this node knows it. It holds if the other node's row is of the same run.
+--   run       the comparison; the same on both nodes
+--   program   a digest of the statements that were compared with
+--   identity  the server and database it speaks of
+--   snapshot  what was seen: all records were equal then, but those in `doubtful`
+--   tables    what was read on this node: name -> [shape, rows, sum over their versions]
+--   doubtful  keys, as text, of this node's records that were not equal
+--   unlinked  records with a reference that could not be compared
+CREATE TABLE IF NOT EXISTS replicator.proof (
+    link     text PRIMARY KEY,
+    run      text NOT NULL,
+    program  text NOT NULL,
+    identity text NOT NULL,
+    snapshot pg_snapshot NOT NULL,
+    tables   jsonb NOT NULL,
+    doubtful jsonb NOT NULL,
+    unlinked bigint NOT NULL,
+    at       timestamptz NOT NULL DEFAULT now()
+);
 
 -- How to give back what `init` changed outside this schema, newest first.
 CREATE TABLE IF NOT EXISTS replicator.undo (

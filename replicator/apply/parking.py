@@ -40,6 +40,9 @@ class Parking:
         found = (self._by_key.get((link, row.first_key)) for link, rows in changes.items() for row in rows)
         return {number for number in found if number is not None}
 
+    def holds(self, link: str, key: Key) -> bool:
+        return (link, key) in self._by_key
+
     def waiting_for(self, made: Iterable[Wait]) -> set[int]:
         """Ids of changes that wait for any of these records."""
         if not self._waits:

@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from replicator.apply.answers import returned
-from replicator.apply.lines import edit_lines, first_value, stage_lines
+from replicator.apply.chunk import EXISTS, Chunk
+from replicator.apply.lines import LookedUp, edit_lines, first_value, stage_lines
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
 from replicator.capture.batch import DELETE, INSERT, UPDATE, RowChange, Touch
@@ -30,6 +31,7 @@ from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
 Changes = dict[str, list[RowChange]]  # link -> its rows
+Rows = Mapping[str, Sequence[RowChange]]  # the same, or a chunk of existing records
 Staged = dict[str, tuple[int, bool]]
 
 FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
@@ -74,7 +76,7 @@ class BatchWrite:
         self._alone = False  # one record is being written
         self._few = False  # the rows being written are few: plans are kept for that
 
-    def at_once(self, changes: Changes) -> Outcome:
+    def at_once(self, changes: Rows) -> Outcome:
         """Stages and writes, link by link."""
         outcome = Outcome()
         acts: dict[str, dict[str, int]] = {}
@@ -108,7 +110,7 @@ class BatchWrite:
             made = more.pairs
             outcome.add(more)
 
-    def in_parts(self, changes: Changes) -> Outcome:
+    def in_parts(self, changes: Rows) -> Outcome:
         """The same in ever smaller parts, each under a savepoint; what is refused alone is parked."""
         refusal = self._under_savepoint(changes)
         if isinstance(refusal, WriteFailed) and refusal.sqlstate == UNIQUE_VIOLATION:
@@ -123,7 +125,9 @@ class BatchWrite:
         rows.sort(key=lambda entry: entry[:2])
         if len(rows) == 1:
             _, _, name, row = rows[0]
-            parked = self._set_aside(name, row, "refused", refusal.message, refusal.sqlstate)
+            fields = self._programs[name].filling(refusal.message)
+            message = f"{refusal.message}: field {fields}" if fields else refusal.message
+            parked = self._set_aside(name, row, "refused", message, refusal.sqlstate)
             if refusal.sqlstate == UNIQUE_VIOLATION:
                 parked = self._named(parked, row)
             return Outcome(parked=[parked], unparked=_ids([row]))
@@ -135,7 +139,7 @@ class BatchWrite:
             outcome.add(self.in_parts(part))
         return outcome
 
-    def _under_savepoint(self, changes: Changes) -> Outcome | WriteFailed:
+    def _under_savepoint(self, changes: Rows) -> Outcome | WriteFailed:
         """What was done, or why a row was refused; then nothing was done."""
         staged = self.staged()
         self._writer.execute("SAVEPOINT part")
@@ -155,12 +159,11 @@ class BatchWrite:
     def _named(self, parked: Parked, row: RowChange) -> Parked:
         """Which conflict it is that a unique value is taken, and which record has it."""
         program = self._programs[parked.link]
-        steps, kind, message = program.steps, "insert_exists" if row.op == INSERT else "update_exists", parked.message
+        steps, kind, message = program.steps, "insert_exists" if row.op in (INSERT, EXISTS) else "update_exists", parked.message
         if steps.clashes:
             staged = self.staged()
             self._writer.execute("SAVEPOINT part")
-            looked_up = [self._look_up(e.sql, e.position, [row]) for e in program.enrichments]
-            self._writer.load(program.load, stage_lines(program, [row], looked_up))
+            self._stage(program, [row])
             self._writer.execute(steps.project)
             taken = self._writer.query(steps.clashes)
             self._writer.execute("ROLLBACK TO SAVEPOINT part")
@@ -175,13 +178,14 @@ class BatchWrite:
         """Up to the updates of one link. Gives how many rows there are by act (paired) or operation (direct)."""
         writer, steps, name = self._writer, program.steps, program.link.name
         self._few, self._alone = len(rows) < FEW_ROWS, len(rows) == 1
-        looked_up = [self._look_up(e.sql, e.position, rows) for e in program.enrichments]
-        writer.load(program.load, stage_lines(program, rows, looked_up))
-        outcome.unparked += _ids(rows)
+        looked_up = self._stage(program, rows)
+        # A chunk's records are there, at the keys they have, and whole.
+        existing = isinstance(rows, Chunk)
+        outcome.unparked += [] if existing else _ids(rows)
         if not program.paired:
             self._make_stubs(program, outcome)
             self._hold(program, rows, outcome)
-            ops = Counter(row.op.decode() for row in rows)
+            ops = Counter("I" * len(rows) if existing else (row.op.decode() for row in rows))
             counts = {op: ops[op] for op in "IUD"}
             if steps.announce:
                 writer.execute(steps.announce)
@@ -203,7 +207,7 @@ class BatchWrite:
                 writer.execute(statement)
             writer.load(program.load, stage_lines(program, rows, looked_up))
             writer.execute(steps.project, prepared=self._few)
-        if steps.rekey and any(row.first_key != row.key for row in rows):
+        if steps.rekey and not existing and any(row.first_key != row.key for row in rows):
             self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
         if steps.move and writer.execute(steps.move.mark, prepared=self._few):
             if steps.move.leave:
@@ -274,6 +278,15 @@ class BatchWrite:
             for _, at in self._writer.query(program.steps.announce, prepared=self._few):
                 self._announced[program.link.name] = at
 
+    def _stage(self, program: Program, rows: Sequence[RowChange]) -> list[LookedUp]:
+        """Fills the stage; gives what was looked up on the source for it."""
+        if isinstance(rows, Chunk):
+            self._writer.load_lines(program.load, rows.left())
+            return []
+        looked_up: list[LookedUp] = [self._look_up(e.sql, e.position, rows) for e in program.enrichments]
+        self._writer.load(program.load, stage_lines(program, rows, looked_up))
+        return looked_up
+
     def _read_again(self, program: Program, rows: Sequence[RowChange]) -> None:
         """Takes the records as they are on the source now, if they are still there."""
         for row in rows:
@@ -311,6 +324,8 @@ class BatchWrite:
             self._writer.load(program.edits_load, edit_lines(edits.flying, width, None))
         if steps.contest:
             outcome.conflicts += self._writer.query(steps.contest, prepared=self._few)[0][0]
+        if isinstance(rows, Chunk):
+            return
         if steps.stand_up and (program.link.side(program.source).where or any(row.op == DELETE for row in rows)):
             outcome.conflicts += self._writer.query(steps.stand_up, prepared=self._few)[0][0]
 
@@ -460,7 +475,7 @@ class BatchWrite:
                 # A copy: the batch is gathered again if somebody holds a row, and must not have changed by then.
                 rows[place] = earlier.followed_by(replace(row), program.feed.tracked)
                 return
-        if program.reread and earlier.op == UPDATE:
+        if program.reread and earlier.op in (UPDATE, EXISTS):
             # Both sides may have moved on while it waited: its fields take the values they have on the source now.
             found = self._source.query(program.reread, key_texts(earlier.key))
             if found:

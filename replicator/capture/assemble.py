@@ -8,6 +8,7 @@ limits is handed out in parts (`take` with `complete=False`), so memory stays bo
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from replicator.capture.batch import Batch
@@ -30,6 +31,8 @@ from replicator.capture.messages import (
 from replicator.capture.satellites import BoundSatellite, Satellite, bind_satellite
 from replicator.errors import ProtocolError
 from replicator.model.table import TableName
+
+RECENT = 10_000  # more than can be committed and not yet visible at once: each of these is a session that waits
 
 
 class Assembler:
@@ -59,6 +62,7 @@ class Assembler:
         self._before = 0  # what the clock said before this transaction
         self._lsn = 0
         self.commit_time = 0  # of the last transaction
+        self.recent: deque[int] = deque(maxlen=RECENT)  # numbers of the last transactions
 
     @property
     def rows(self) -> int:
@@ -118,6 +122,7 @@ class Assembler:
         self._skipping = message.final_lsn < self._skip_to
         self._before = self._clock.last
         self.commit_time = message.commit_time
+        self.recent.append(message.xid)
         self._stamp = 0 if self._skipping else self._clock.stamp(message.commit_time)
 
     def _origin(self, message: Origin) -> None:

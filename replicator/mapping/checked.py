@@ -63,7 +63,7 @@ class Checked:
         link = self.link
         for side in link.sides:
             named = [(name, side.mark) for name in side.key]
-            named += [(name, link.match_mark or side.mark) for name in link.match.get(side.node, ())]
+            named += [(name, rule.mark) for rule in link.matching for name in rule.columns.get(side.node, ())]
             rule = link.delete.get(side.node)
             named += [(name, value.mark) for name, value in (rule.assignments if rule else ())]
             restore = link.restore.get(side.node)

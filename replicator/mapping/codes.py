@@ -93,7 +93,7 @@ _TABLE = (
          "= expression, ...`."),
     Code("L113", "error", "a list is empty",
          "The list must have at least one entry: a link without fields carries nothing, a side without key cannot "
-         "find a record."),
+         "find a record, a lookup whose match is empty would find any row."),
     Code("L114", "error", "column is named twice",
          "The same column stands twice in a key, a match or the assignments of a delete."),
     Code("L115", "error", "value is not one of those allowed",
@@ -238,6 +238,9 @@ _TABLE = (
          "A side that is a query is only read, so the link flows away from it."),
     Code("L328", "error", "extended table has another kind of key",
          "A record and the tables it extends share one key; each names the columns that hold it, in the same order."),
+    Code("L340", "error", "assertion reads a record",
+         "An assertion compares two queries over whole tables. It has no record whose columns it could read: tables "
+         "are written with their schema, and their columns with an alias, or alone."),
     # -- links among each other ----------------------------------------------------------------------------------------
     Code("L401", "error", "link name is used twice",
          "Two files declare a link of this name; the crosswalk of a link is kept under its name. Only the first was "
@@ -306,6 +309,9 @@ _TABLE = (
     Code("L514", "note", "NULL counts as 0",
          "A counter that may be NULL is added to as if it were 0: from NULL to 5 adds 5 on the other side, from 5 to "
          "NULL takes 5 away. Make the column NOT NULL DEFAULT 0 to say so in the table."),
+    Code("L518", "warning", "quotient is not rounded",
+         "PostgreSQL divides decimal numbers to at least 16 digits, and the column keeps them all. Applications that count "
+         "digits refuse to work with such a value, which looks like any other in SQL. Round it to what they write themselves."),
     Code("L515", "warning", "sum or merge may be taken",
          "The column is part of a unique constraint. A value that nobody entered, made by adding or merging, may be "
          "one that another record has; the change is then parked."),
@@ -315,11 +321,14 @@ _TABLE = (
     Code("L517", "error", "slice cannot be emptied",
          "When the other side's record goes, the columns of the slice become NULL, unless `delete: set ...` says otherwise. "
          "This column may not be NULL."),
-    Code("L518", "error", "stub lacks a required column",
+    Code("L519", "warning", "record that returns is made again",
+         "With `ignore` the pair of a record that no longer takes part is forgotten and the other side's record kept. "
+         "When the record takes part again it is a new one, and nothing tells that the old one is there."),
+    Code("L520", "error", "stub lacks a required column",
          "A stub is made of its key, of constants and of `stub: set ...` of its link. The column is NOT NULL without default "
          "and gets nothing: every stub would be refused."),
-    Code("L519", "warning", "stub leaves a required column to a trigger",
-         "As L518, but the table has triggers, which may fill it. If none does, every stub is refused."),
+    Code("L521", "warning", "stub leaves a required column to a trigger",
+         "As L520, but the table has triggers, which may fill it. If none does, every stub is refused."),
     # -- replicator.yaml -----------------------------------------------------------------------------------------------
     Code("C001", "error", "DSN is written out",
          "A DSN holds a password and does not belong into a file. Put it into an environment variable and name "

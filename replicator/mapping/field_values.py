@@ -72,7 +72,12 @@ def _check_back(listed: YamlNode, first: str, writes: frozenset[str], scope: Sco
     for key, value in listed.entries:
         text = value.text if isinstance(value, ScalarNode) else ""
         if text in seen:
-            hint = f"restrict the field with `to: {scope.other(first)}`, or make the values differ"
+            other = scope.other(first)
+            hint = f"restrict the field with `to: {other}`, or make the values differ"
+            if other not in writes:
+                hint = (
+                    f"values reads from the node named first: write {other}'s column before {first}'s, or make the values differ"
+                )
             message = f"{show(text)} stands for two values of {first}, so the way back is undecided ({show(key.text)})"
             scope.found.add("L206", value.mark, message, hint)
         seen.add(text)
@@ -101,6 +106,8 @@ def read_lookup(node: YamlNode, columns: Sequence[str], scope: Scope) -> Lookup 
     for wrong in ("by", "on") if alone else ("match",):
         if wrong in value:
             hint = "a field with one column says by `match` what to look for, one with two by `by`"
+            if wrong == "on":
+                hint = f"remove it: the table is on {columns[0]}, whose column the field fills"
             scope.found.add("L101", value.key(wrong).mark, f"{wrong} has no meaning here", hint)
     key_node, on_node = value.get("key"), value.get("on")
     table = shape.table_name(table_node, scope.found) if table_node else None
@@ -121,6 +128,9 @@ def _match(node: YamlNode, on: str, scope: Scope) -> dict[str, Expression]:
     """`{country: "crm.country_code", zip: "left(crm.zip, 2)"}`"""
     value = shape.mapping(node, "match", _MATCH_EXAMPLE, scope.found)
     match: dict[str, Expression] = {}
+    if value is not None and not value.entries:
+        hint = f"name a column that tells the row, for example `{_MATCH_EXAMPLE}`; a key that never changes is an `initial`"
+        scope.found.add("L113", value.mark, "match is empty: any row of the table would do", hint)
     for key, wish in value.entries if value else ():
         name = shape.column_name(key, "match", scope.found)
         expression = scope.expression(wish, f"match {key.text}", scope.other(on))

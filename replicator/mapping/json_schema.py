@@ -56,10 +56,16 @@ def link_schema(nodes: Sequence[str] = ()) -> Schema:
     names = _Names(tuple(nodes))
     per_node = names.per_node
     set_columns: Schema = {"type": "string", "pattern": SET}
+    columns = {names.pattern(("loose",)): COLUMNS}
+    loose = {**SWITCH, "description": words.MATCH["loose"]}
+    match: Schema = {
+        "type": "object", "properties": {"loose": loose}, "patternProperties": columns, "additionalProperties": False,
+        "minProperties": 2,
+    }  # fmt: skip
     keys: dict[str, Schema] = {
         "link": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"},
         "flow": {"type": "string", "pattern": rf"^\s*{NAME}\s*(->|<->)\s*{NAME}\s*$", "examples": ["crm -> erp", "crm <-> erp"]},
-        "match": {**per_node(COLUMNS), "minProperties": 2, "maxProperties": 2},
+        "match": {"anyOf": [match, {"type": "array", "items": match, "minItems": 1}]},
         "create": per_node({"anyOf": [_word("never", "Records are never made there."), EXPRESSION]}),
         "delete": per_node(
             {
@@ -81,6 +87,7 @@ def link_schema(nodes: Sequence[str] = ()) -> Schema:
         "rule": {"anyOf": [*_rules("latest", "queue"), names.one("merge", "delta", "update")]},
         "groups": {"type": "object", "additionalProperties": {"type": "array", "items": SCALAR, "minItems": 2}},
         "fields": {"type": "array", "items": _field(names), "minItems": 1},
+        "assert": _one_or_more(_assertion(names)),
     }
     side = _object(
         words.SIDE,
@@ -98,6 +105,12 @@ def link_schema(nodes: Sequence[str] = ()) -> Schema:
     side |= {"oneOf": [{"required": ["table"]}, {"required": ["query"]}], "description": "The link's end on this node."}
     found = _object(words.LINK, keys, ["link", "fields"])
     return _whole("A link of the replicator", found | {"patternProperties": {names.pattern(words.LINK): side}})
+
+
+def _assertion(names: _Names) -> Schema:
+    found = _object(words.ASSERT, {"name": SCALAR, "per": {"const": "record"}}, ["name"])
+    query = {**QUERY, "description": "The SELECT on this node."}
+    return found | {"patternProperties": {names.pattern(words.ASSERT): query}, "minProperties": 3}
 
 
 def _field(names: _Names) -> Schema:

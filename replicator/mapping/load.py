@@ -13,6 +13,8 @@ from pathlib import Path
 
 from replicator.mapping import shape
 from replicator.mapping.across import check_between
+from replicator.mapping.assertions import KEYS as ASSERTION_KEYS
+from replicator.mapping.assertions import read_assertions
 from replicator.mapping.fields import FIELD_KEYS, read_fields
 from replicator.mapping.findings import Findings, show
 from replicator.mapping.references import together
@@ -36,7 +38,7 @@ from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link, Rule
 
 # Words that a link file gives a meaning of its own, which therefore cannot be a node's name.
-WORDS = LINK_KEYS | FIELD_KEYS | RULE_WORDS | {"missing", "never", "ignore", "map", "default", "back_default"}
+WORDS = LINK_KEYS | FIELD_KEYS | RULE_WORDS | ASSERTION_KEYS | {"missing", "never", "ignore", "map", "default", "back_default"}
 TEST_SUFFIX = "_test.yaml"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -121,7 +123,9 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     derived = frozenset((side.node, name) for side in sides if side for name in side.derived)
     fixed = frozenset((side.node, name) for side in sides if side and side.slice for name in side.key)
     scope = replace(scope, read_only=derived, fixed=fixed)
-    match, match_mark = read_match(root, scope)
+    matching = read_match(root, scope)
+    # While changes flow, only what leaves no doubt is paired: the most trusted rule, if it goes by the very values.
+    match = matching[0].columns if matching and not matching[0].loose else {}
     create = read_create(root, scope)
     delete = read_delete(root, scope, mark)
     restore = read_restore(root, delete, scope)
@@ -130,6 +134,7 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     update_wins = read_update_wins(root, delete, never, scope)
     rule = read_link_rule(root.get("rule"), scope, Rule("latest", None, mark))
     fields = read_fields(fields_node, scope, rule) if fields_node else ()
+    asserts = read_assertions(root, scope)
     read = {field.mark for field in fields}
     complete = isinstance(fields_node, SequenceNode) and len(fields_node.items) == len(read)
     groups = together(read_groups(root.get("groups"), fields, complete, scope), fields)
@@ -144,8 +149,8 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
         check_slices(fields, (sides[0], sides[1]), match, never, scope)
     return Link(
         name=name, sides=(sides[0], sides[1]), flows=scope.flows, match=match, create=create, delete=delete,
-        rule=rule, fields=fields, mark=mark, match_mark=match_mark, groups=groups, update_wins=update_wins,
-        restore=restore, stub=stub,
+        rule=rule, fields=fields, mark=mark, match_mark=matching[0].mark if matching else None, groups=groups,
+        update_wins=update_wins, restore=restore, stub=stub, matching=matching, asserts=asserts,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 LINK = {
     "link": "The link's name: lower-case letters, digits and _; it never changes, for the pairs of keys are kept under it.",
     "flow": "The direction: `crm -> erp` for one way; without it, changes go both ways.",
-    "match": "Columns on each node by which a record that both sides have already is recognised instead of made twice.",
+    "match": "Columns on each node by which a record both sides have is recognised; or a list of such rules, the best first.",
     "create": "Per node, the condition over the other node's record under which a record is made there, or `never`.",
     "delete": "Per node, what a delete on the other side does there: `delete` (the default), `ignore`, or `set column = ...`.",
     "restore": "Per node, what takes back `delete: set ...` when the record takes part again: `set active = true`.",
@@ -17,6 +17,14 @@ LINK = {
     "rule": "The rule of fields that name none: `latest` (the default), a node, which then owns them, or `queue`.",
     "groups": "Fields that win or lose together, such as the parts of an address: `{address: [street, zip, city]}`.",
     "fields": "What corresponds to what, one entry a field.",
+    "assert": "What must hold across both sides: pairs of SELECTs with equal results, which `replicator reconcile` checks.",
+}
+ASSERT = {
+    "name": "What the assertion is called in reports.",
+    "per": "With `record` the first columns are a record's key on each side, and the others are compared pair by pair.",
+}
+MATCH = {
+    "loose": "Values are compared without case, blanks and punctuation; asked by `replicator match` only.",
 }
 SIDE = {
     "table": "The table whose rows are the records: `schema.name`.",

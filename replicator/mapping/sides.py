@@ -12,11 +12,11 @@ from replicator.mapping.findings import Findings, near, show
 from replicator.mapping.queries import parse_query, places_of
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YamlNode
 from replicator.model.finding import Mark
-from replicator.model.link import DeleteRule, Expression, Field, Part, Query, Restore, Side, Stub
+from replicator.model.link import DeleteRule, Expression, Field, MatchRule, Part, Query, Restore, Side, Stub
 from replicator.model.table import TableName
 
 LINK_KEYS = frozenset(
-    ("link", "flow", "match", "create", "delete", "restore", "stub", "update_deleted", "rule", "groups", "fields")
+    ("link", "flow", "match", "create", "delete", "restore", "stub", "update_deleted", "rule", "groups", "fields", "assert")
 )
 _SIDE_KEYS = frozenset(("table", "query", "key", "where", "derived", "slice", "extends"))
 _FLOW = re.compile(r"([a-z][a-z0-9_]*)\s*(->|<->)\s*([a-z][a-z0-9_]*)")
@@ -208,26 +208,37 @@ def read_flows(root: MappingNode, nodes: tuple[str, str], found: Findings) -> fr
     return both if parts[2] == "<->" else frozenset(((parts[1], parts[3]),))
 
 
-def read_match(root: MappingNode, scope: Scope) -> tuple[dict[str, tuple[str, ...]], Mark | None]:
-    node, found = root.get("match"), scope.found
+def read_match(root: MappingNode, scope: Scope) -> tuple[MatchRule, ...]:
+    """One rule, or a list of them, the most trusted first."""
+    node = root.get("match")
     if node is None:
-        return {}, None
+        return ()
+    rules = [_match_rule(item, scope) for item in (node.items if isinstance(node, SequenceNode) else [node])]
+    if isinstance(node, SequenceNode) and not rules:
+        scope.found.add("L109", node.mark, "the list of match rules is empty", "name columns, or leave `match` out")
+    return tuple(rule for rule in rules if rule is not None)
+
+
+def _match_rule(node: YamlNode, scope: Scope) -> MatchRule | None:
+    found = scope.found
     example = f"match: {{{scope.nodes[0]}: vat_number, {scope.nodes[1]}: tax_id}}"
     value = shape.mapping(node, "match", example, found)
     if value is None:
-        return {}, None
-    match: dict[str, tuple[str, ...]] = {}
-    complete = True
+        return None
+    columns_by: dict[str, tuple[str, ...]] = {}
+    complete, loose = True, False
     for key, columns_node in value.entries:
-        if scope.is_node(key, "match"):
+        if key.text == "loose" and key.text not in scope.nodes:
+            loose = shape.one_of(columns_node, "loose", ("true", "false"), found) == "true"
+        elif scope.is_node(key, "match"):
             columns = shape.column_names(columns_node, key.text, found)
             complete &= columns is not None
-            match[key.text] = columns or ()
-    lengths = {len(columns) for columns in match.values()}
-    if complete and (len(match) != 2 or len(lengths) != 1):
+            columns_by[key.text] = columns or ()
+    lengths = {len(columns) for columns in columns_by.values()}
+    if complete and (len(columns_by) != 2 or len(lengths) != 1):
         hint = "name columns on both nodes, as many on one as on the other"
         found.add("L109", value.mark, "match is not the same on both sides", hint)
-    return match, value.mark
+    return MatchRule(columns_by, loose, value.mark)
 
 
 def read_create(root: MappingNode, scope: Scope) -> dict[str, Expression]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import sqlglot
 from sqlglot import exp
 
 from replicator.mapping.findings import show
@@ -112,3 +113,12 @@ def _place(node: exp.Expr) -> int:
     """Where the first name inside stands; the tree knows no other places."""
     starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
     return min(starts, default=0)
+
+
+_ROUNDING = (exp.Round, exp.Trunc, exp.Floor, exp.Ceil, exp.Cast)
+
+
+def divides(sql: str) -> bool:
+    """Whether a quotient is in what the expression gives, with all its decimals. One that is compared is not."""
+    tree = sqlglot.parse_one(sql, dialect="postgres")
+    return any(quotient.find_ancestor(*_ROUNDING, exp.Predicate) is None for quotient in tree.find_all(exp.Div))

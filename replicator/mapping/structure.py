@@ -12,8 +12,10 @@ from dataclasses import replace
 
 from replicator.mapping.checked import Checked, Copy, Tables
 from replicator.mapping.codes import finding
+from replicator.mapping.expressions import to_sql
 from replicator.mapping.findings import Findings, near
 from replicator.mapping.one_row import gives_one_row
+from replicator.mapping.sql_tree import divides
 from replicator.mapping.stubbed import columns_of_stub
 from replicator.mapping.types import decimals, is_exact, loss, mismatch
 from replicator.model.finding import Finding
@@ -132,7 +134,7 @@ def stubs_unfilled(checked: Checked) -> Iterator[Finding]:
         for column in table.columns if table else ():
             given = column.default is not None or column.identity or column.identity_always or column.generated
             if column.not_null and not given and column.name not in filled:
-                code = "L519" if table and table.has_triggers else "L518"
+                code = "L521" if table and table.has_triggers else "L520"
                 place = its.place(node, column.name)
                 message = f"{place} is NOT NULL without default, and a stub of link {kind.link} has nothing for it"
                 hint = f'say in that link what a stub has: `stub: {{{node}: "set {column.name} = ..."}}`'
@@ -177,7 +179,9 @@ def lookups_not_unique(checked: Checked) -> Iterator[Finding]:
     for field in checked.link.fields:
         look = field.lookup
         table = checked.tables.get((look.node, look.table)) if look else None
-        asked = [tuple(look.match) or (look.by,), (look.key,)] if look else []
+        # Looked up on the table's node; looked up backwards where the field is written on the other.
+        forth = [tuple(look.match) or (look.by,)] if look and look.node in field.writes else []
+        asked = [*forth, (look.key,)] if look and field.writes - {look.node} else forth
         for names in dict.fromkeys(asked) if look and table else ():
             if look and table and table.by_name.keys() >= set(names) and not table.is_unique(names):
                 listed = ", ".join(names)
@@ -274,6 +278,21 @@ def computed_values_unique(checked: Checked) -> Iterator[Finding]:
                 yield finding("L515", field.rule.mark, message, "use latest, queue or an owner, or live with parked records")
 
 
+def quotients_unrounded(checked: Checked) -> Iterator[Finding]:
+    for field in checked.link.fields:
+        for target, expression in field.convert.items():
+            column = checked.column(target, field.columns[target])
+            source = expression.node
+            reads = [checked.column(source, name) for name in sorted(expression.reads)] if source else []
+            whole = all(read is not None and decimals(read) == 0 for read in reads)
+            endless = column is not None and is_exact(column) and decimals(column) is None
+            if column and endless and not whole and divides(to_sql(expression, lambda _: "c")):
+                place = checked.place(target, column.name)
+                message = f"{place} is {column.type} and keeps every decimal of a quotient, as in 12.5000000000000000"
+                hint = "end it with round(..., 4), or as many decimals as the application's own values have"
+                yield finding("L518", expression.mark, message, hint)
+
+
 def derived_several(checked: Checked) -> Iterator[Finding]:
     for side in checked.link.sides:
         for name, query in side.derived.items():
@@ -295,6 +314,19 @@ def slices_not_emptied(checked: Checked) -> Iterator[Finding]:
                 yield finding("L517", side.mark if value.mark == checked.link.mark else value.mark, message, hint)
 
 
+def returning_made_twice(checked: Checked) -> Iterator[Finding]:
+    link = checked.link
+    for source, target in sorted(link.flows):
+        rule, create = link.delete.get(target), link.create.get(target)
+        kept = rule is not None and rule.kind == "ignore" and link.side(source).where is not None
+        found_again = bool(link.match.get(target)) or (create is not None and create.text == "false")
+        given = {field.columns[target] for field in link.fields if target in field.writes or target in field.initial}
+        if kept and rule and not found_again and not given.issuperset(link.side(target).key):
+            message = f"a record that leaves {source}'s condition stays on {target}; when it returns it is made there again"
+            hint = f'let it only be marked, `delete: {{{target}: "set ..."}}` with `restore`, or say `match`'
+            yield finding("L519", rule.mark, message, hint)
+
+
 RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
     missing_tables,
     missing_columns,
@@ -312,6 +344,8 @@ RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
     counters_rounded,
     counters_null,
     computed_values_unique,
+    quotients_unrounded,
     derived_several,
     slices_not_emptied,
+    returning_made_twice,
 )

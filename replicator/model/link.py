@@ -268,8 +268,30 @@ class Stub:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchRule:
+    """Columns by which records that both sides have are recognised: node -> names, compared in order.
+    `loose`: without case, blanks and punctuation."""
+
+    columns: dict[str, tuple[str, ...]]
+    loose: bool
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """What must hold across both sides: the results of two queries, one on each node, are equal. `per_record`: the first
+    columns of each are the key of a record on that node, and the rest is compared pair by pair; else each gives one row."""
+
+    name: str
+    per_record: bool
+    queries: dict[str, Query]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
-    """`sides` in the order of the file. `match`: node -> columns that identify a record both sides may have already.
+    """`sides` in the order of the file. `match`: node -> columns that identify a record both sides may have already, whenever
+    one is about to be made; `matching`: all rules of that kind, the most trusted first, which `replicator match` goes by.
     `create`: node -> condition over the other node's record under which a record may be created on `node`.
     `flows`: the directions that exist, as (source node, target node).
     `update_wins`: whether an edit that meets a delete wins, so that the record is made again (else the delete wins).
@@ -289,6 +311,8 @@ class Link:
     update_wins: bool = False
     restore: dict[str, Restore] = field(default_factory=dict)
     stub: dict[str, Stub] = field(default_factory=dict)
+    matching: tuple[MatchRule, ...] = ()
+    asserts: tuple[Assertion, ...] = ()
 
     @property
     def arbiter(self) -> str:

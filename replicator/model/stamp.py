@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 NODES = 64
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+EARLIEST = 1_000_000  # microseconds: answers to what is not dated count up from 0, and no edit is as old as this
 
 
 def make(microseconds: int, node: int) -> int:
@@ -21,6 +22,15 @@ def make(microseconds: int, node: int) -> int:
 def above(stamp: int, node: int) -> int:
     """The smallest stamp of `node` that beats `stamp`."""
     return (stamp // NODES + 1) * NODES + node
+
+
+def undated(node: int) -> int:
+    """Of a value that was there already, nobody knows since when: any edit that is known beats it."""
+    return make(0, node)
+
+
+def is_dated(stamp: int) -> bool:
+    return stamp // NODES > EARLIEST
 
 
 def node_of(stamp: int) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from replicator.ports.writer import Writer
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -46,6 +48,33 @@ class Wanted:
     key: str
     stamp: int
     lsn: int
+
+
+@dataclass(slots=True)
+class Job:
+    """Existing records that are to go through the flow: all, those that fulfil `condition` (SQL over `own`), or those listed.
+    `after`: the key of the last one that is through; `rate`: records a second at most."""
+
+    id: int
+    link: str
+    condition: str | None
+    listed: bool
+    after: list[str] | None
+    rate: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a chunk of a job came to. `listed`: the keys that were asked for; `done`: nothing is left."""
+
+    id: int
+    after: list[str] | None
+    listed: list[list[str]]
+    records: int
+    created: int
+    changed: int
+    parked: int
+    done: bool
 
 
 class FlowState(Protocol):
@@ -94,6 +123,20 @@ class FlowState(Protocol):
 
     def unwanted(self, number: int) -> None:
         """The record of a conflict that waits is no longer there."""
+
+    def jobs(self) -> list[Job]:
+        """What is still to be copied through this flow, in the order in which it was asked for."""
+
+    def listed(self, job: int, limit: int) -> list[tuple[list[str], str | None]]:
+        """The next records of a listed job: key, and mask of fields as text (None: all)."""
+
+    def reading(self, source: Writer) -> tuple[str, str]:
+        """In the transaction that is open on the source: its snapshot, and the source's position, as text, which lies behind
+        all that the snapshot shows. Sees to it that a stream comes to that position when the transaction has ended."""
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def gave_up(self, job: int, problem: str) -> None: ...
 
     def step_clock(self, greatest: int) -> None:
         """Says in the target's log that this stamp is being applied there: every flow that reads the target takes the step at

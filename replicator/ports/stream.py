@@ -28,6 +28,13 @@ class Stream(Protocol):
     def ask(self) -> None:
         """Asks the source how far it has come, so that `position` moves even if nothing of ours happens there."""
 
+    def handed(self) -> frozenset[int]:
+        """Numbers of the last transactions that were read."""
+
+    def hidden(self, snapshot: str, handed: frozenset[int]) -> bool:
+        """Whether one of these transactions is not visible in this snapshot of the source: it has committed, but nobody is
+        to see it yet."""
+
     def fileno(self) -> int:
         """Readable when there may be something to read."""
 

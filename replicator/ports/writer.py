@@ -31,4 +31,10 @@ class Writer(Protocol):
     def load(self, sql: str, rows: Iterable[Sequence[Value | str | int]]) -> None:
         """Bulk-loads rows of raw text values; str and int are written as they print. May not be repeated."""
 
+    def unload(self, sql: str) -> Iterable[bytes]:
+        """What COPY ... TO STDOUT gives, line by line, each with its end. To be read to the last before anything else runs."""
+
+    def load_lines(self, sql: str, lines: Iterable[bytes]) -> None:
+        """Bulk-loads lines as `unload` gave them."""
+
     def close(self) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from replicator.model.link import Link, Missing
 from replicator.model.topology import Place
@@ -22,8 +23,19 @@ def compile_flow(
     for link in in_order(links, tables, target):
         if (source, target) in link.flows:
             layout = Layout(link, by_name, tables, source, target, passed)
-            programs.append(compile_direct(layout) if layout.direct else compile_paired(layout))
+            program = compile_direct(layout) if layout.direct else compile_paired(layout)
+            programs.append(replace(program, limited=_limited(layout)))
     return tuple(programs)
+
+
+def _limited(layout: Layout) -> tuple[tuple[str, str], ...]:
+    places: dict[str, list[str]] = {}
+    for number, field in enumerate(layout.link.fields):
+        if number in layout.written or layout.target in field.initial:
+            kind = layout.target_column(number).type
+            if kind.startswith("character"):
+                places.setdefault(kind, []).append(f"{field.name} ({field.mark})")
+    return tuple((kind, " or ".join(fields)) for kind, fields in places.items())
 
 
 def in_order(links: Sequence[Link], tables: Tables, target: str) -> list[Link]:

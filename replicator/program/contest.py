@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from replicator.program.layout import Layout
 from replicator.program.sql import literal, quote
+from replicator.program.staging import EXISTING
 
 WRITING = "('U', 'A')"
 CONFLICT = (
@@ -58,7 +59,13 @@ def contest(layout: Layout, work: str, edits: str) -> str:
     """Which of the incoming fields were edited here too, unseen by the other side; the smaller stamp loses."""
     none = layout.none
     on = " AND ".join(f"e.t_{i} = w.t_{i}" for i in range(len(layout.target_keys)))
-    met = f"(m.fields & w.fields & e.fields & {layout.mask(set(layout.tracked))})"
+    decided = layout.mask(set(layout.tracked))
+    # What was there already gives way to every edit that is known, also of fields that go by values.
+    weaker = layout.mask({*layout.tracked, *layout.weighed})
+    by_edits = (
+        f"CASE WHEN w.op = {literal(EXISTING)} AND w.act = 'U' THEN {weaker} ELSE {decided} END" if layout.weighed else decided
+    )
+    met = f"(m.fields & w.fields & e.fields & {by_edits})"
     return (
         f"WITH met AS (SELECT w.seq, e.stamp AS theirs, bit_or({met}) AS fields,"
         f" bit_or(CASE WHEN m.stamp < e.stamp THEN {met} ELSE {none} END) AS lost"
@@ -70,8 +77,8 @@ def contest(layout: Layout, work: str, edits: str) -> str:
         f" f.name, {keys_text(layout)}, f.incoming, f.existing, w.stamp, met.theirs, w.lsn,"
         f" CASE WHEN get_bit(met.lost, f.number) = 1 THEN {literal(layout.target)} ELSE {literal(layout.source)} END, f.rule, f.place"
         f" FROM met JOIN {work} w USING (seq) JOIN {joined_target(layout)}"
-        f" CROSS JOIN LATERAL {per_field(layout, layout.tracked)}"
-        f" WHERE get_bit(met.fields, f.number) = 1 AND f.differs RETURNING 1),"
+        f" CROSS JOIN LATERAL {per_field(layout, layout.tracked or layout.weighed)}"
+        f" WHERE get_bit(met.fields, f.number) = 1 AND f.differs AND (w.op <> {literal(EXISTING)} OR w.act = 'A') RETURNING 1),"
         f" losing AS (SELECT seq, bit_or(lost) AS lost FROM met GROUP BY seq),"
         f" decided AS (UPDATE {work} w SET fields = w.fields & ~losing.lost FROM losing"
         f" WHERE losing.seq = w.seq AND losing.lost <> {none} RETURNING 1)"

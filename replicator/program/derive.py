@@ -10,13 +10,12 @@ from replicator.capture.satellites import Satellite
 from replicator.mapping.queries import places_of, rendered
 from replicator.model.link import Side
 from replicator.program.affected import affected, columns_read
-from replicator.program.joined import joined_ddl
+from replicator.program.joined import Tables, joined_ddl, rows_sql
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
+from replicator.program.own import OWN, own, value_of
 from replicator.program.program import Beside, Derive
 from replicator.program.sql import declared, mask_of, quote, table
-
-OWN = "own"
 
 
 def record_sql(layout: Layout) -> str:
@@ -24,24 +23,15 @@ def record_sql(layout: Layout) -> str:
     side = layout.source_side
     if side.query is not None:
         return f"SELECT {', '.join(f'{OWN}.{quote(c)}' for c in layout.feed.columns)} FROM ({side.query.text}\n) AS {OWN}"
-    columns = [_value(side, name) for name in layout.feed.columns]
+    columns = [value_of(side, name) for name in layout.feed.columns]
     return f"SELECT {', '.join(columns)} FROM {layout.source_relation} AS {OWN}"
 
 
-def derived_sql(side: Side) -> str:
-    """The side's derived columns alone."""
-    columns = [f"({rendered(query, _own)}) AS {quote(name)}" for name, query in side.derived.items()]
-    return f"SELECT {', '.join(columns)} FROM {table(side.table)} AS {OWN}"
-
-
-def _value(side: Side, name: str) -> str:
-    if name in side.derived:
-        return f"({rendered(side.derived[name], _own)})"
-    return _own(name)
-
-
-def _own(column: str) -> str:
-    return f"{OWN}.{quote(column)}"
+def derived_sql(side: Side, tables: Tables) -> str:
+    """The side's derived columns alone. `tables`: those it is made of."""
+    columns = [f"({rendered(query, own)}) AS {quote(name)}" for name, query in side.derived.items()]
+    rows = f"({rows_sql(side, tables)})" if side.extends else table(side.table)
+    return f"SELECT {', '.join(columns)} FROM {rows} AS {OWN}"
 
 
 def derive_of(layout: Layout) -> Derive | None:
@@ -50,9 +40,9 @@ def derive_of(layout: Layout) -> Derive | None:
         return None
     keys = layout.temporary("keys")
     columns = ", ".join(f"k_{i} {declared(c)}" for i, c in enumerate(layout.key_columns(layout.source)))
-    values = ", ".join(f"({_value(side, c) if side.query is None else _own(c)})::text" for c in layout.feed.columns)
+    values = ", ".join(f"({value_of(side, c) if side.query is None else own(c)})::text" for c in layout.feed.columns)
     source = f"({side.query.text}\n)" if side.query is not None else layout.source_relation
-    on = " AND ".join(f"{_own(name)} = k.k_{i}" for i, name in enumerate(side.key))
+    on = " AND ".join(f"{own(name)} = k.k_{i}" for i, name in enumerate(side.key))
     beside = _beside(layout)
     read = f"SELECT k.seq, {values} FROM {keys} k JOIN {source} AS {OWN} ON {on}"
     if side.query is not None:
@@ -74,9 +64,9 @@ def derive_of(layout: Layout) -> Derive | None:
 
 def _beside(layout: Layout) -> list[Beside]:
     side, found = layout.source_side, []
-    own = ", ".join(_own(k) for k in side.key)
+    keys = ", ".join(own(k) for k in side.key)
     queries = [
-        (name, f"SELECT {own}, ({rendered(query, _own)}) FROM {layout.source_relation} AS {OWN}")
+        (name, f"SELECT {keys}, ({rendered(query, own)}) FROM {layout.source_relation} AS {OWN}")
         for name, query in side.derived.items()
     ]
     places = list(range(len(side.key)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from replicator.mapping.expressions import to_sql
 from replicator.program.derive import derive_of
+from replicator.program.existing import pages_of
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.passing import announce_moment
@@ -51,6 +52,7 @@ def compile_direct(layout: Layout) -> Program:
         waits=waits_of(layout),
         stubs=stubs_of_copies(layout, stage),
         derive=derive_of(layout),
+        pages=pages_of(layout),
     )
 
 

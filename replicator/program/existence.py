@@ -13,7 +13,7 @@ from replicator.program import names
 from replicator.program.contest import CONFLICT, flow_and_link, key_text, keys_text, pair_of
 from replicator.program.layout import Layout
 from replicator.program.sql import literal, quote, same_key, state
-from replicator.program.staging import ANSWER, REMADE
+from replicator.program.staging import NOBODYS, REMADE
 
 
 def _rule(layout: Layout) -> str:
@@ -82,7 +82,7 @@ def missed(layout: Layout, work: str) -> str | None:
     since, so they are read anew."""
     if not layout.link.update_wins:
         return None
-    return f"SELECT seq FROM {work} w WHERE w.act = 'R' OR (w.act = 'U' AND w.op <> {literal(ANSWER)} AND {_missing(layout)})"
+    return f"SELECT seq FROM {work} w WHERE w.act = 'R' OR (w.act = 'U' AND w.op NOT IN {NOBODYS} AND {_missing(layout)})"
 
 
 def revive(layout: Layout, work: str) -> str | None:
@@ -92,7 +92,7 @@ def revive(layout: Layout, work: str) -> str | None:
         return None
     return (
         f"WITH risen AS (UPDATE {work} w SET act = CASE w.act WHEN 'U' THEN 'V' ELSE 'R' END, how = CASE w.act WHEN 'U' THEN 'V' ELSE 'R' END"
-        f" WHERE (w.act = 'U' AND w.op <> {literal(ANSWER)} AND {_missing(layout)}) OR w.act = 'R' RETURNING w.*),"
+        f" WHERE (w.act = 'U' AND w.op NOT IN {NOBODYS} AND {_missing(layout)}) OR w.act = 'R' RETURNING w.*),"
         f" logged AS ({CONFLICT} SELECT {flow_and_link(layout)}, 'update_deleted', NULL, {keys_text(layout)}, NULL, NULL, w.stamp, NULL,"
         f" w.lsn, {literal(layout.source)}, {_rule(layout)}, {literal(str(layout.link.mark))} FROM risen w"
         f" WHERE w.op <> {literal(REMADE)} RETURNING 1)"
@@ -122,7 +122,7 @@ def too_late(layout: Layout, work: str) -> str:
         f"{CONFLICT} SELECT {flow_and_link(layout)}, CASE w.act WHEN 'T' THEN 'update_deleted' WHEN 'S' THEN 'update_missing'"
         f" ELSE {literal(gone)} END, NULL, {keys_text(layout)}, NULL, NULL, w.stamp, NULL, w.lsn, {literal(layout.target)},"
         f" CASE w.act WHEN 'S' THEN 'a stub has no edits' ELSE 'delete wins' END, {literal(str(layout.link.mark))} FROM {work} w"
-        f" WHERE w.op <> {literal(ANSWER)} AND (w.act IN ('T', 'S') OR (w.act = 'U' AND {_missing(layout)}))"
+        f" WHERE w.op NOT IN {NOBODYS} AND (w.act IN ('T', 'S') OR (w.act = 'U' AND {_missing(layout)}))"
     )
 
 

@@ -8,6 +8,7 @@ that what a user edits beside it stays; nothing but the session's own temporary 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from replicator.mapping.records import columns_by_table, record
 from replicator.model.link import Side
@@ -27,6 +28,21 @@ def _name(side: Side, link: str) -> str:
     return fitted(f"joined_{link}_{side.node}")
 
 
+def rows_sql(side: Side, tables: Tables) -> str:
+    """The side's records as a SELECT; of two columns of one name the nearest table's."""
+    columns = columns_by_table(side, tables)
+    found = record(replace(side, derived={}), tables)
+    assert found is not None
+    aliases = {name: f"p{number}" for number, name in enumerate(columns)}
+    listed = [f"{aliases[name]}.{quote(c)}" for name, names in columns.items() for c in names if c in found.by_name]
+    joins = "".join(
+        f" JOIN {table(part.table)} {aliases[part.table]} ON "
+        + " AND ".join(f"{aliases[part.table]}.{quote(b)} = p0.{quote(a)}" for a, b in zip(side.key, part.key, strict=True))
+        for part in side.extends
+    )
+    return f"SELECT {', '.join(listed)} FROM {table(side.table)} p0{joins}"
+
+
 def joined_ddl(side: Side, link: str, tables: Tables) -> list[str]:
     """Makes the relation in a session. Empty for a side that is one table."""
     if not side.extends:
@@ -35,17 +51,8 @@ def joined_ddl(side: Side, link: str, tables: Tables) -> list[str]:
     assert found is not None
     columns = columns_by_table(side, tables)
     keys = {side.table: side.key, **{part.table: part.key for part in side.extends}}
-    aliases = {name: f"p{number}" for number, name in enumerate(columns)}
-    listed = [f"{aliases[name]}.{quote(c)}" for name, names in columns.items() for c in names if c in found.by_name]
-    joins = "".join(
-        f" JOIN {table(part.table)} {aliases[part.table]} ON "
-        + " AND ".join(f"{aliases[part.table]}.{quote(b)} = p0.{quote(a)}" for a, b in zip(side.key, part.key, strict=True))
-        for part in side.extends
-    )
     view, function = relation(side, link), f"pg_temp.{quote(fitted(_name(side, link) + '_write'))}"
-    ddl = [
-        f"CREATE OR REPLACE TEMP VIEW {quote(_name(side, link))} AS SELECT {', '.join(listed)} FROM {table(side.table)} p0{joins}"
-    ]
+    ddl = [f"CREATE OR REPLACE TEMP VIEW {quote(_name(side, link))} AS {rows_sql(side, tables)}"]
     for name, names in columns.items():
         for column in tables[side.node, name].columns:
             if (

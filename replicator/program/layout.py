@@ -15,6 +15,7 @@ from replicator.model.table import Column, Table
 from replicator.model.topology import Place
 from replicator.program import names
 from replicator.program.joined import relation
+from replicator.program.own import OWN, value_of
 from replicator.program.projection import BEFORE, Enrichment, Projected, Tables, enrichments, project, staged
 from replicator.program.sql import bits, declared, differs, mask_of, quote
 
@@ -319,9 +320,14 @@ class Layout:
 
     @property
     def target_inside(self) -> str | None:
-        """Over `t`: whether a row of the target takes part."""
-        where = self.target_side.where
-        return None if where is None else f"COALESCE(({to_sql(where, lambda c: 't.' + quote(c))}), false)"
+        """Over `t`: whether a row of the target takes part. What it derives is asked of the row under a name of its own, for the
+        user's queries may call a table `t`."""
+        side = self.target_side
+        if side.where is None:
+            return None
+        if not any(name in side.derived for name in side.where.reads):
+            return f"COALESCE(({to_sql(side.where, lambda c: 't.' + quote(c))}), false)"
+        return f"COALESCE((SELECT {to_sql(side.where, lambda c: value_of(side, c))} FROM (SELECT t.*) AS {OWN}), false)"
 
     @property
     def source_keys(self) -> tuple[str, ...]:

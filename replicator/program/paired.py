@@ -7,6 +7,7 @@ and every later step reads only that. A decision changes `work.act` or takes bit
 
 from __future__ import annotations
 
+from replicator.model.stamp import NODES
 from replicator.program import names
 from replicator.program.contest import WRITING, contest, key_text, pair_of, put_back
 from replicator.program.derive import derive_of, record_sql
@@ -22,6 +23,7 @@ from replicator.program.existence import (
     tombstone_join,
     too_late,
 )
+from replicator.program.existing import pages_of
 from replicator.program.heal import heal_of
 from replicator.program.joined import joined_ddl
 from replicator.program.layout import Layout, is_plain
@@ -33,7 +35,7 @@ from replicator.program.returned import before, returned
 from replicator.program.slices import move_of
 from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, with_parameters
 from replicator.program.staging import (
-    ANSWER,
+    NOBODYS,
     can_be_filled,
     can_come_later,
     can_miss,
@@ -76,7 +78,7 @@ def compile_paired(layout: Layout) -> Program:
             later=_later(layout, work),
             ambiguous=f"DELETE FROM {work} WHERE act = 'M' RETURNING seq",
             mint=_mint(layout, work),
-            contest=contest(layout, work, edits) if tracked else None,
+            contest=contest(layout, work, edits) if tracked or layout.weighed else None,
             stand_up=stand_up(layout, work, edits) if remembered else None,
             missed=missed(layout, work),
             revive=revive(layout, work),
@@ -99,10 +101,10 @@ def compile_paired(layout: Layout) -> Program:
             rekey=_rekey(layout, work),
             loosen=loosen(layout, work),
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
-            move=move_of(layout, work, [name for _, name in _match_names(layout)], _bury(layout, work, "'G'")),
+            move=move_of(layout, work, [name for _, name in match_names(layout)], _bury(layout, work, "'G'")),
             bury=_bury(layout, work, "'D', 'E'" if comes_from_stubs(layout) else "'D'"),
             announce=announce(layout, work),
-            alone=alone(layout, work) if _match_names(layout) else None,
+            alone=alone(layout, work) if match_names(layout) else None,
             remember=_remember(layout, work) if remembered else None,
             returned=returned(layout, work),
             clear=(f"TRUNCATE {stage}, {work}",),
@@ -115,6 +117,7 @@ def compile_paired(layout: Layout) -> Program:
         mirror=mirror_of(layout),
         heal=heal_of(layout) if tracked else None,
         derive=derive_of(layout),
+        pages=pages_of(layout),
         edits_load=f"COPY {edits} FROM STDIN" if remembered else None,
         edits_forget=with_parameters(f"DELETE FROM {edits} WHERE until <= CAST({PARAMETER} AS pg_lsn)") if remembered else None,
         edits_landed=f"DELETE FROM {edits} WHERE until IS NULL" if remembered else None,
@@ -167,7 +170,7 @@ def _edits_ddl(layout: Layout, edits: str) -> str:
     return f"CREATE TEMP TABLE IF NOT EXISTS {edits} ({keys}, fields bit varying, stamp bigint, answer boolean, until pg_lsn)"
 
 
-def _match_names(layout: Layout) -> list[tuple[str, str]]:
+def match_names(layout: Layout) -> list[tuple[str, str]]:
     """(source column, target column) that identify a record both sides may have. Plainly copied keys always do."""
     match = layout.link.match
     if match:
@@ -182,7 +185,7 @@ def _match_names(layout: Layout) -> list[tuple[str, str]]:
 
 
 def _match_columns(layout: Layout) -> list:  # type: ignore[type-arg]
-    return [layout.target_table.column(name) for _, name in _match_names(layout)]
+    return [layout.target_table.column(name) for _, name in match_names(layout)]
 
 
 def _match_value(layout: Layout, source_column: str, target_column: str) -> str:
@@ -213,7 +216,7 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     ]
     if risen:
         choices.append(
-            f"WHEN g.deleted_on = {literal(layout.target)} AND s.op <> {literal(ANSWER)} THEN 'R' WHEN g.deleted_on IS NOT NULL THEN 'T'"
+            f"WHEN g.deleted_on = {literal(layout.target)} AND s.op NOT IN {NOBODYS} THEN 'R' WHEN g.deleted_on IS NOT NULL THEN 'T'"
         )
     else:
         choices.append(f"WHEN EXISTS (SELECT FROM {tombstone} d WHERE {dead}) THEN 'T'")
@@ -225,7 +228,8 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         choices.append("WHEN true THEN 'P'")
     elif layout.may_create:
         choices.append(f"WHEN NOT {layout.may_create} THEN 'P'")
-    choice = hold_choices(layout, born=f"NOT ({paired}){f' OR {filling}' if filling else ''}")
+    new = f"(NOT ({paired}){f' OR {filling}' if filling else ''})"
+    choice = hold_choices(layout, born=new)
     miss, raw, awaited = choice if choice else ("NULL", "NULL", "NULL")
     written = layout.mask(set(layout.written))
     changed = f"s.fields & {written}"
@@ -235,6 +239,7 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         )
     # Without whole before images a value that TOAST keeps off the wire is not known.
     whole = written if layout.link.two_way else changed
+    everything = layout.mask(set(range(layout.width)))
     values = {
         "seq": "s.seq",
         "act": f"CASE {' '.join(choices)} ELSE 'I' END",
@@ -242,8 +247,8 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         "stamp": "s.stamp",
         "lsn": "s.lsn",
         "fields": f"CASE {f'WHEN {filling} THEN {whole} ' if filling else ''}WHEN {paired} THEN {changed} ELSE {written} END",
-        "marks": "s.marks",
-        "kept": f"CASE WHEN {paired}{f' AND {filling} IS NOT TRUE' if filling else ''} THEN s.fields & {layout.mask(set(layout.owned))} ELSE {layout.none} END",
+        "marks": f"CASE WHEN {new} AND s.op = 'U' AND s.fields <> {everything} THEN {_marks_of_all()} ELSE s.marks END",
+        "kept": f"CASE WHEN {new} THEN {layout.none} ELSE s.fields & {layout.mask(set(layout.owned))} END",
         "miss": miss,
         "raw": raw,
         "awaited": awaited,
@@ -268,11 +273,12 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     for i, miss_later in can_be_filled(layout).items():
         values[f"l_{i}"] = f"CASE WHEN {miss_later} THEN {layout.projected[i].raw} END"
         values[f"k_{i}"] = f"CASE WHEN {miss_later} THEN {waits_for(layout.projected[i])} END"
-    values |= {f"m_{j}": _match_value(layout, a, b) for j, (a, b) in enumerate(_match_names(layout))}
+    values |= {f"m_{j}": _match_value(layout, a, b) for j, (a, b) in enumerate(match_names(layout))}
+    # Key by key: a join may read the whole crosswalk for every batch, which takes the longer the more there is.
     on = " AND ".join(f"x.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
     return (
         f"INSERT INTO {work} ({', '.join(quote(c) for c in values)}) SELECT {', '.join(values.values())}"
-        f" FROM {stage} s LEFT JOIN {crosswalk} x ON {on} {tombstone_join(layout, dead) if risen else ''}"
+        f" FROM {stage} s LEFT JOIN LATERAL (SELECT * FROM {crosswalk} x WHERE {on} LIMIT 1) x ON true {tombstone_join(layout, dead) if risen else ''}"
         f" {marked_join(layout, before) if restored else ''} {joins_of(layout)}"
     )
 
@@ -293,6 +299,13 @@ def _of_stubs(layout: Layout) -> tuple[str, list[str]]:
 def _stub_is_there(layout: Layout) -> str:
     same = same_key("t", layout.target_side.key, "x", layout.target_keys)
     return f"EXISTS (SELECT FROM {layout.target_relation} t WHERE {same})"
+
+
+def _marks_of_all() -> str:
+    """An edit of a record that the other side may have, unpaired so far, brings all of it along: what nobody has edited there is
+    as old as can be (stamp.undated), or it would beat edits of the other side."""
+    edited = "COALESCE(s.marks::jsonb, jsonb_build_array(jsonb_build_array(s.fields::text, s.stamp, s.lsn::text)))"
+    return f"({edited} || jsonb_build_array(jsonb_build_array((~s.fields)::text, s.stamp % {NODES}, s.lsn::text)))::text"
 
 
 def _hold(layout: Layout, work: str) -> str | None:
@@ -322,7 +335,7 @@ def _later(layout: Layout, work: str) -> str | None:
 
 
 def _adopt(layout: Layout, work: str) -> str | None:
-    matched = _match_names(layout)
+    matched = match_names(layout)
     if not matched:
         return None
     crosswalk = state(names.crosswalk(layout.link))

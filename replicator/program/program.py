@@ -12,6 +12,7 @@ from typing import NamedTuple
 from replicator.capture.feed import Feed
 from replicator.capture.satellites import Satellite
 from replicator.model.link import Link
+from replicator.program.pages import Pages
 from replicator.program.projection import Enrichment
 
 
@@ -26,6 +27,14 @@ class Wait:
 
     def message(self, link: str | None) -> str:
         return self.unknown if link is None else f"{self.waits} {link} that is not there yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a record would wait for: a record of `link` (None: nothing that would come)."""
+
+    link: str | None
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +200,7 @@ class Program:
     """One link in one flow.
 
     setup   DDL of the session's temporary tables
+    pages   how the source's records are read as they are
     stubs   made for records that are referred to and not there, before `hold`
     fills   whether the target may have a stub of a record that is new on the source
     load    the COPY statement that fills the stage; `header` names what stands before the values in each line
@@ -198,6 +208,7 @@ class Program:
     newest_entry    position of the newest entry in the target's ledger that lies behind a position
     find_key    run on the target: the source's key, part by part, of a pair whose source key is this text
     reread  run on the source: the record's staged columns as they are now, as text, by key
+    limited         the target's column types that hold so many characters, each with the fields that fill one
     edits_recover   run on the target at start: edits of the *source's* users that the target's ledger remembers
     """
 
@@ -209,7 +220,9 @@ class Program:
     setup: tuple[str, ...]
     load: str
     steps: Steps
+    pages: Pages
     enrichments: tuple[Enrichment, ...] = ()
+    limited: tuple[tuple[str, str], ...] = ()
     waits: tuple[Wait, ...] = ()
     stubs: tuple[MakeStubs, ...] = ()
     fills: bool = False
@@ -224,3 +237,9 @@ class Program:
     newest_entry: str | None = None
     find_key: str | None = None
     reread: str | None = None
+
+    def filling(self, said: str) -> str:
+        """Which fields it may concern that a server finds a value too long for a type, for it does not say which column."""
+        return " or ".join(
+            fields for kind, fields in self.limited if said.startswith(f"{self.target}: value too long for type {kind} ")
+        )

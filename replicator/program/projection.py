@@ -21,15 +21,27 @@ Tables = Mapping[tuple[str, TableName], Table]  # (node, table) -> what the data
 
 @dataclass(frozen=True, slots=True)
 class Enrichment:
-    """A value read on the source beside the row: `sql` takes an array of raw keys and gives (key, value) as text.
+    """A value read on the source beside the row: that of `table`'s row whose `key` the row has, SQL `value` over its columns.
 
-    `position` is the place of the raw key in the feed's columns; `stage_type` the type the value is staged as.
+    `position` is the place of the key in the feed's columns, `type` its type; `stage_type` the type the value is staged as.
     """
 
     field: int
     position: int
-    sql: str
-    stage_type: str
+    table: TableName
+    key: str
+    value: str
+    type: str
+    stage_type: str = "text"
+
+    @property
+    def sql(self) -> str:
+        """Takes an array of raw keys and gives (key, value) as text."""
+        # The key as its output function writes it, as on the wire; ::text may differ (boolean, char(n)).
+        return with_parameters(
+            f"SELECT format('%s', {quote(self.key)}), {self.value} FROM {table(self.table)}"
+            f" WHERE {quote(self.key)} = ANY(CAST({PARAMETER} AS text[])::{self.type}[])"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,20 +205,11 @@ def enrichments(link: Link, source: Table, source_node: str, positions: dict[str
         if field.reference is not None and kept is not None:
             kind = source.column(field.reference.places[source_node][0])
             name = " || '.' || ".join(f"{quote(column)}::text" for column in kept.by)
-            sql = _read_by_key(kept.table, kept.key, name, kind)
-            found.append(Enrichment(number, positions[kind.name], sql, "text"))
+            found.append(Enrichment(number, positions[kind.name], kept.table, kept.key, name, kind.base_type))
         lookup = field.lookup
         if lookup is None or lookup.node != source_node or field.columns[source_node] not in positions:
             continue
         column = source.column(field.columns[source_node])
-        sql = _read_by_key(lookup.table, lookup.key, f"{quote(lookup.by)}::text", column)
-        found.append(Enrichment(number, positions[column.name], sql, "text"))
+        natural = f"{quote(lookup.by)}::text"
+        found.append(Enrichment(number, positions[column.name], lookup.table, lookup.key, natural, column.base_type))
     return tuple(found)
-
-
-def _read_by_key(name: TableName, key: str, value: str, column: Column) -> str:
-    # The key as its output function writes it, as on the wire; ::text may differ (boolean, char(n)).
-    return with_parameters(
-        f"SELECT format('%s', {quote(key)}), {value} FROM {table(name)}"
-        f" WHERE {quote(key)} = ANY(CAST({PARAMETER} AS text[])::{column.base_type}[])"
-    )

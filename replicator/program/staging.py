@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from replicator.mapping.expressions import to_sql
 from replicator.model.link import Missing
@@ -11,12 +12,14 @@ from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.program import Wait
 from replicator.program.projection import Projected
-from replicator.program.sql import declared, quote
+from replicator.program.sql import declared, literal, quote
 
 FILLED = (Missing.LATER, Missing.STUB)
 # The staged operation of a change that is the other node's answer, not a user's edit; and of one whose record was made
 # again there, and has to be here.
 ANSWER, REMADE = "B", "A"
+EXISTING = "S"  # of a record as it is, for nobody has changed it: see existing.py
+NOBODYS = f"('{ANSWER}', '{EXISTING}')"  # operations that are no user's edit
 
 
 def stage_ddl(layout: Layout, stage: str) -> str:
@@ -37,6 +40,27 @@ def stage_ddl(layout: Layout, stage: str) -> str:
         columns += [f"{quote(f'f_{e.field}')} {e.stage_type}" for e in layout.enrichments if e.field in layout.weighed]
         columns += [f"x_{i} {declared(layout.target_column(i))}" for i in layout.weighed]
     return f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(columns)})"
+
+
+def stage_line(
+    layout: Layout, column: Callable[[str], str], looked_up: Mapping[int, str], stamp: int, position: str
+) -> list[str]:
+    """What `stage_ddl` wants, each under its name, of a record as it is now: as an edit of every field. SQL over the
+    source's record. `looked_up`: by field, what the source's reference tables say."""
+    weighed = [layout.feed.columns[p] for p in layout.feed.weighed_columns]
+    line = {"seq": "0", "op": "'U'", "fields": layout.mask(set(range(layout.width)))}
+    if not layout.direct:
+        line |= {"stamp": str(stamp), "lsn": literal(position), "marks": "NULL"}
+    line |= {fitted("o_" + k): column(k) for k in layout.source_side.key}
+    line |= {fitted("n_" + c): column(c) for c in layout.feed.columns}
+    line |= {f"e_{e.field}": looked_up[e.field] for e in layout.enrichments}
+    line |= {f"d_{i}": "0" for i in layout.counted}
+    if layout.weighed:
+        line |= {"based": layout.none, "answers": layout.none}
+        line |= {fitted("b_" + c): column(c) for c in weighed}
+        line |= {f"f_{e.field}": looked_up[e.field] for e in layout.enrichments if e.field in layout.weighed}
+        line |= {f"x_{i}": "NULL" for i in layout.weighed}
+    return [f"{value} AS {quote(name)}" for name, value in line.items()]
 
 
 def stage_load(stage: str) -> str:
@@ -155,6 +179,12 @@ def can_come_later(layout: Layout) -> list[int]:
 def can_be_stub(layout: Layout) -> list[int]:
     """References that get a stub until their record comes."""
     return [i for i in can_be_filled(layout) if _missing(layout, i) is Missing.STUB]
+
+
+def miss_of(layout: Layout, number: int) -> str | None:
+    """The condition under which the record waits for this field, be it for another of its own link."""
+    projected = layout.projected[number]
+    return projected.unknown if _missing(layout, number) in FILLED else _either(projected.miss, projected.unknown)
 
 
 def _missing(layout: Layout, number: int) -> Missing | None:

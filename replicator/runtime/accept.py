@@ -15,8 +15,8 @@ from replicator.engines.postgres.errors import translated
 from replicator.errors import ConfigurationError
 from replicator.model.link import Link
 from replicator.program.applied import Applied, applied_link, blocker, same_pairs
-from replicator.program.preview import under_another_name
 from replicator.program.projection import Tables
+from replicator.program.renamed import under_another_name
 from replicator.runtime.needs import source_work
 
 NAMED = 3  # links that a message names

@@ -24,8 +24,9 @@ from replicator.model.config import Config
 from replicator.model.link import Field, Link
 from replicator.program.layout import Layout, is_plain
 from replicator.runtime.history import Conflict, Connections, as_document, of_record, require_state
+from replicator.runtime.wiring import complete, read_catalog
 
-How = Literal["edit", "settled", "waits", "owned", "one way", "made", "unknown"]
+How = Literal["edit", "copied", "settled", "waits", "owned", "one way", "made", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ class _Search:
         self.ends = ends
         self.link = link
         by_name = {one.name: one for one in config.links}
-        self.direct = Layout(link, by_name, {}, *sorted(link.flows)[0]).direct
+        tables = complete(read_catalog([link], ends))
+        self.direct = Layout(link, by_name, tables, *sorted(link.flows)[0]).direct
 
     def find(self, text: str, on: str | None) -> Explanation:
         nodes = [side.node for side in self.link.sides if on in (None, side.node)]
@@ -165,7 +167,7 @@ class _Search:
 
     def _made(self, pairs: Sequence[PairRow]) -> Made | None:
         made = next((pair.made for pair in pairs if pair.made is not None), None)
-        return None if made is None else Made(node_of(self.config, made), stamp.time_of(made))
+        return None if made is None or not stamp.is_dated(made) else Made(node_of(self.config, made), stamp.time_of(made))
 
     def _same_key(self, node: str, key: Key) -> Explanation | None:
         """Without a crosswalk: the other side's key is a copy of this one's."""
@@ -299,6 +301,8 @@ def _origin(
     if newest is not None:
         made, entry, _ = newest
         node = node_of(config, made)
+        if not stamp.is_dated(made):
+            return Origin("copied", node)
         return Origin("edit", node, edited, entry.source_lsn, entry.lsn, _decided(logged, made, node))
     if one.rule.owner is not None and len(one.writes) > 1:
         return Origin("owned", one.rule.owner, conflict=next(iter(logged), None))

@@ -207,7 +207,7 @@ def _conflict(node: str, row: ConflictRow) -> Conflict:
 
 
 def _time(made: int | None) -> datetime | None:
-    return None if made is None else stamp.time_of(made)
+    return stamp.time_of(made) if made is not None and stamp.is_dated(made) else None
 
 
 # -- what there is to it -----------------------------------------------------------------------------------------------

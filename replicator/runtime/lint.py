@@ -4,7 +4,7 @@ Promises: nothing is changed on any server; a node that cannot be reached is one
 looked at. Codes here: K050 a node that is not reached, K060 an expression and K062 a compiled step that a server
 refuses, K061 what could not be tried, K064 a merge that gives another value the other way round or again, K065 one that
 depends on the order of three edits, K066 one that fails for some values, K069 a `convert` whose two expressions do not
-undo each other (K067 and K068, of queries, are in lint_queries.py).
+undo each other (K067, K068 and K070, of queries, are in lint_queries.py).
 
 The examples in K064 to K066 and K069 are made of values made up for the column's type, never of anybody's data.
 """
@@ -33,7 +33,7 @@ from replicator.program.round_trips import round_trips
 from replicator.program.state import link_tables
 from replicator.program.trials import Trial, expression_trials, merge_trials, step_trials, stub_trials
 from replicator.runtime.accept import not_as_applied
-from replicator.runtime.lint_queries import read_as_a_whole, unread
+from replicator.runtime.lint_queries import read_as_a_whole, refused_assertions, unread
 from replicator.runtime.wiring import Catalog, complete, dsn_of, flows_of, links_between, node_pairs
 
 Connections = Mapping[str, psycopg.Connection]
@@ -83,6 +83,7 @@ def check_links(config: Config, connections: Connections, catalog: Catalog, refu
         return in_order([*refused, *findings])
     left_out = unread(config.links, refused)
     findings += [*refused, *(found for link in config.links if link.name not in left_out for found in read_as_a_whole(link))]
+    findings += refused_assertions(config.links, connections)
     for pair in node_pairs(config):
         if set(pair) <= connections.keys():
             links = [link for link in links_between(config, pair) if link.name not in left_out]

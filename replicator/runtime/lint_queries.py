@@ -1,11 +1,12 @@
 """What lint says of a side's queries: those a server refuses, and changes that lead to reading every record again.
 
-Codes here: K067 a query that a server refuses, K068 a table that nothing joins to the record.
+Codes here: K067 a query that a server refuses, K068 a table that nothing joins to the record, K070 the query of an
+assertion that a server refuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -20,24 +21,40 @@ from replicator.model.finding import Finding
 from replicator.model.link import Link, Query, Side
 from replicator.model.table import Column, TableName
 from replicator.program.affected import affected
-from replicator.program.derive import OWN, derived_sql
-from replicator.program.sql import quote, table
+from replicator.program.derive import derived_sql
+from replicator.program.joined import Tables
+from replicator.program.own import OWN, own
+from replicator.program.sql import table
 
 CHANGED = "replicator_changed"
 QUERY_HINT = "try it in psql; columns of the own record are written {node}.column"
 
 
-def described(side: Side, connection: psycopg.Connection) -> tuple[tuple[Column, ...] | None, list[Finding]]:
-    """The columns that a side's queries give, or what the server says against each that it refuses."""
+def described(side: Side, tables: Tables, connection: psycopg.Connection) -> tuple[tuple[Column, ...] | None, list[Finding]]:
+    """The columns that a side's queries give, or what the server says against each that it refuses. `tables`: those it names."""
     try:
-        return _describe(side, connection, side.query.text if side.query is not None else derived_sql(side)), []
+        return _describe(side, connection, side.query.text if side.query is not None else derived_sql(side, tables)), []
     except WriteFailed as error:
         if error.kind not in ("setup", "row"):
             raise
         if side.query is not None:
             return None, [_refused(side, side.query, "the query", error)]
-        each = [finding for name, query in side.derived.items() for finding in _alone(side, name, query, connection)]
+        each = [finding for name, query in side.derived.items() for finding in _alone(side, name, query, tables, connection)]
         return None, each or [Finding(side.mark, "K067", error.message, error.hint)]
+
+
+def refused_assertions(links: Sequence[Link], connections: Mapping[str, psycopg.Connection]) -> Iterator[Finding]:
+    """A warning: the flows do not need them, and go on."""
+    for link in links:
+        for assertion in link.asserts:
+            for node, query in assertion.queries.items():
+                if node in connections:
+                    try:
+                        _describe(link.side(node), connections[node], query.text)
+                    except WriteFailed as error:
+                        said = error.message.removeprefix(f"{node}: ")
+                        message = f"{node} refuses the query of assertion {assertion.name}: {said}"
+                        yield Finding(query.mark, "K070", message, error.hint or "try it in psql", "warning")
 
 
 def _describe(side: Side, connection: psycopg.Connection, sql: str) -> tuple[Column, ...]:
@@ -45,9 +62,9 @@ def _describe(side: Side, connection: psycopg.Connection, sql: str) -> tuple[Col
         return describe(connection, sql)
 
 
-def _alone(side: Side, name: str, query: Query, connection: psycopg.Connection) -> Iterator[Finding]:
+def _alone(side: Side, name: str, query: Query, tables: Tables, connection: psycopg.Connection) -> Iterator[Finding]:
     try:
-        _describe(side, connection, derived_sql(replace(side, derived={name: query})))
+        _describe(side, connection, derived_sql(replace(side, derived={name: query}), tables))
     except WriteFailed as error:
         yield _refused(side, query, f"the query of {side.node}.{name}", error)
 
@@ -83,10 +100,14 @@ def _queries(side: Side) -> Iterator[tuple[Query, str, list[int], TableName | No
     """Each query, as it is asked for keys: with their places in the list, and the record's own table."""
     if side.query is not None:
         yield side.query, side.query.text, places_of(side.query.text, side.key) or [], None
-    own = ", ".join(f"{OWN}.{quote(key)}" for key in side.key)
+    keys = ", ".join(own(key) for key in side.key)
     for query in side.derived.values():
-        value = rendered(query, lambda column: f"{OWN}.{quote(column)}")
-        yield query, f"SELECT {own}, ({value}) FROM {table(side.table)} AS {OWN}", list(range(len(side.key))), side.table
+        yield (
+            query,
+            f"SELECT {keys}, ({rendered(query, own)}) FROM {table(side.table)} AS {OWN}",
+            list(range(len(side.key))),
+            side.table,
+        )
 
 
 def _reached(statement: str) -> bool:

@@ -19,8 +19,10 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from replicator.engines.postgres.backfills import BackfillState, states
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.history import kept_conflicts
+from replicator.engines.postgres.reconciled import Reconciled, results
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
 from replicator.engines.postgres.status import bytes_after, parked_counts, rows_in_state, slot_state
 from replicator.errors import ConfigurationError
@@ -60,6 +62,8 @@ class Sample:
     conflicts: list[tuple[str, str, str, str, int]] = field(default_factory=list)
     parked: list[tuple[str, str, int, float]] = field(default_factory=list)
     rows: list[tuple[str, str, int]] = field(default_factory=list)
+    reconciled: list[Reconciled] = field(default_factory=list)
+    backfills: list[BackfillState] = field(default_factory=list)
 
 
 class Sampler(threading.Thread):
@@ -110,6 +114,9 @@ class Sampler(threading.Thread):
         if has_state(connection):
             sample.conflicts = kept_conflicts(connection)
             sample.parked = parked_counts(connection)
+            mine = {link.name for link in self._links if link.sides[0].node == self.node}
+            sample.reconciled = [one for one in results(connection) if one.link in mine]
+            sample.backfills = [one for one in states(connection) if one.finished is None]
             tables = [(name, "", name) for name in OWN_TABLES]
             for link in self._links:
                 for kind, named in (("crosswalk", names.crosswalk), ("tombstone", names.tombstone), ("ledger", names.ledger)):
@@ -156,6 +163,7 @@ class Figures(Collector):
         yield age
         yield from self._of_slots(known)
         yield from self._of_state(known)
+        yield from self._of_long_work(known)
         clocks = _gauge("clock_distance_seconds", "How far the clock of `other` is ahead of that of `node`.", "node", "other")
         for found in distances({node: sample.clock for node, sample in known.items()}, node_pairs(self._config)):
             clocks.add_metric([found.one, found.other], found.ahead_ms / 1000)
@@ -217,6 +225,22 @@ class Figures(Collector):
         for link, count in opened.items():
             waiting.add_metric([link], count)
         yield from (logged, waiting, parked, oldest, rows)
+
+    def _of_long_work(self, known: dict[str, Sample]) -> Iterator[Metric]:
+        age = _gauge("reconcile_age_seconds", "How long ago the link was last compared.", "link")
+        differences = _gauge("reconcile_differences", "Records that differed then.", "link")
+        left = _gauge("backfill_left", "Existing records that are still to be copied, as far as is known.", "flow", "link", "why")
+        done = _gauge("backfill_records", "Existing records that are copied so far, while it goes on.", "flow", "link", "why")
+        for sample in known.values():
+            for one in sample.reconciled:
+                age.add_metric([one.link], one.seconds_ago + time.monotonic() - sample.at)
+                differences.add_metric([one.link], one.differences)
+            for copy in sample.backfills:
+                labels = [copy.flow, copy.link, copy.why]
+                done.add_metric(labels, copy.records)
+                if copy.expected is not None:
+                    left.add_metric(labels, max(0, copy.expected - copy.records))
+        yield from (age, differences, done, left)
 
 
 @contextmanager

@@ -51,7 +51,6 @@ from replicator.runtime.needs import source_work
 from replicator.runtime.wiring import complete, flows_of, links_between, node_pairs, read_catalog
 
 LOCK_TIMEOUT = "10s"  # for a table that somebody holds
-NO_BACKFILL = "there is no backfill yet; they are carried over when they change"
 Connections = Mapping[str, psycopg.Connection]
 
 
@@ -177,7 +176,7 @@ def _link_changes(
             why = blocker(old, new)
             notes = ["its records are paired anew"] if not same_pairs(old, new) else []
             if set(new.fields) - set(old.fields):
-                notes.append(f"values of a new field that are there already are not copied: {NO_BACKFILL}")
+                notes.append(f"values of a new field that are there already are not copied: {_copied_by(link)}")
             changes.append(LinkChange("~", link.name, _sides(link), why, tuple(differences(old, new)), tuple(notes)))
     for name, old in gone.items():
         notes = [
@@ -194,8 +193,13 @@ def _named(name: str, wanted: Mapping[str, Mapping[str, Applied]]) -> list[Appli
     return [links[name] for links in wanted.values() if name in links]
 
 
+def _copied_by(link: Link) -> str:
+    ways = " or ".join(sorted({source for source, _ in link.flows}))
+    return f"`replicator backfill {link.name}` does that, --from {ways}"
+
+
 def _new(link: Link) -> LinkChange:
-    note = f"rows that are there already are not copied: {NO_BACKFILL}"
+    note = f"rows that are there already are not copied: {_copied_by(link)}"
     return LinkChange("+", link.name, _sides(link), "is new", (), (note,))
 
 

@@ -12,7 +12,10 @@ from typing import Any
 
 import psycopg
 
+from replicator.engines.postgres import backfills
+from replicator.engines.postgres.backfills import BackfillState
 from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.reconciled import Reconciled, results
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
 from replicator.engines.postgres.status import (
     bytes_after,
@@ -54,6 +57,7 @@ class FlowStatus:
     conflict_kinds: dict[str, int] = field(default_factory=dict)
     parked: dict[str, int] = field(default_factory=dict)
     oldest_parked_seconds: float | None = None
+    backfills: list[BackfillState] = field(default_factory=list)
 
 
 @dataclass
@@ -67,6 +71,7 @@ class Status:
     problems: list[Finding] = field(default_factory=list)
     initialised: bool = True
     clocks: list[Distance] = field(default_factory=list)
+    reconciled: list[Reconciled] = field(default_factory=list)
 
 
 def read_status(config: Config, environ: Mapping[str, str]) -> Status:
@@ -95,6 +100,10 @@ def read_status(config: Config, environ: Mapping[str, str]) -> Status:
                     count = rows_in_state(prepared[known], names.crosswalk(link))
                 if count is not None:
                     status.pairs[link.name] = count
+        for node, connection in prepared.items():
+            with translated(node):
+                mine = {link.name for link in config.links if link.sides[0].node == node}
+                status.reconciled += [one for one in results(connection) if one.link in mine]
     finally:
         close_all(connections)
     status.problems = _problems(status)
@@ -123,10 +132,12 @@ def as_document(status: Status) -> dict[str, Any]:
                 },
                 "parked": f.parked,
                 "oldest_parked_seconds": f.oldest_parked_seconds,
+                "backfills": [b.as_object() for b in f.backfills],
             }
             for f in status.flows
         ],
         "pairs": status.pairs,
+        "reconciled": [one.as_object() for one in status.reconciled],
         "clocks": [
             {"nodes": [c.one, c.other], "ahead_ms": round(c.ahead_ms, 3), "doubt_ms": round(c.doubt_ms, 3)} for c in status.clocks
         ],
@@ -145,6 +156,7 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
                     one.conflicts += total
                     one.conflicts_24h += recent
                     one.conflicts_open += waiting
+            one.backfills = [state for state in backfills.states(target) if state.flow == one.flow]
             for flow, reason, count, age in parked_counts(target):
                 if flow == one.flow:
                     one.parked[reason] = count
@@ -170,6 +182,11 @@ def _problems(status: Status) -> list[Finding]:
             message = f"slot {flow.slot} on {flow.source} is {flow.slot_state}: changes may be missing on {flow.target}"
             hint = "compare the databases, then `replicator teardown` and `replicator init`"
             problems.append(Finding(where, "S002", message, hint))
+        for copy in flow.backfills:
+            if copy.problem and copy.problem != backfills.CANCELLED:
+                message = f"{copy.why} of {copy.link} ended undone: {copy.problem}"
+                again = f"mend it, then `replicator backfill {copy.link} --from {flow.source}`"
+                problems.append(Finding(where, "S004", message, again))
         for reason, count in sorted(flow.parked.items()):
             if reason != WAITS:
                 records = "record is" if count == 1 else "records are"

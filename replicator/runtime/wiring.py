@@ -106,7 +106,8 @@ def _described(side: Side, connection: psycopg.Connection, catalog: Catalog, ref
     name = side.table if side.query is not None else side.described
     if any(catalog.get((side.node, table)) is None for table in side.tables):
         return {(side.node, name): None}
-    columns, objections = described(side, connection)
+    tables = {place: found for place, found in catalog.items() if found is not None}
+    columns, objections = described(side, tables, connection)
     refused += objections
     key = side.key if side.query else ()
     return {(side.node, name): None if columns is None else Table(name, columns, key, (), "full")}
@@ -197,10 +198,33 @@ def _flow(
     dsn = dsn_of(config, source, environ)
     stream = PostgresStream(source, dsn, slot, slot, saved.lsn, assembler, relay=bool(passed))
     sessions.append(stream)
-    writer, reader = writers[target], writers[source]
+    reader = _reading_session(config, source, target, programs, environ, sessions)
     number = {node.name: node.number for node in config.nodes}
     origins = {p.link.name: frozenset(number[n] for n in beyond(config.links, p.link, source)) for p in programs}
-    return Flow(flow, numbers, programs, stream, writer, reader, state, clock, config.settings.batch_rows, origins)
+    ends = writers[target], writers[source], reader
+    return Flow(flow, numbers, programs, stream, *ends, state, clock, config.settings.batch_rows, origins)
+
+
+def _reading_session(
+    config: Config,
+    node: str,
+    peer: str,
+    programs: Sequence[Program],
+    environ: Mapping[str, str],
+    sessions: list[PostgresWriter | PostgresStream],
+) -> Callable[[], PostgresWriter]:
+    """A session for reading existing records, opened when there are some to copy."""
+
+    def opened() -> PostgresWriter:
+        dsn = dsn_of(config, node, environ)
+        session = PostgresWriter(node, dsn, None, config.settings.lock_timeout_ms, f"reads what {peer} is to have")
+        sessions.append(session)
+        for program in programs:
+            for ddl in program.derive.setup if program.derive else ():
+                session.execute(ddl)
+        return session
+
+    return opened
 
 
 def _plain_session(

@@ -116,3 +116,19 @@ def test_a_lookup_on_the_source_by_a_key_that_is_written_in_two_ways(fresh: Fres
         pair.crm.execute("INSERT INTO item VALUES ('1', %s)", (key,))
         pair.settle()
         assert column(pair, "erp", "SELECT t FROM item") == ["the name"]
+
+
+def test_a_value_that_is_too_long_names_its_field(fresh: Fresh) -> None:
+    """The server tells the type alone. Of two fields with columns of that type both are named, of others none."""
+    wide = "link: item\ncrm: {table: item, key: id}\nerp: {table: item, key: no}\nflow: crm -> erp\nfields:\n"
+    fields = "  - {crm: t, erp: short}\n  - {crm: u, erp: code}\n  - {crm: v, erp: other}\n"
+    erp = "CREATE TABLE item (no serial PRIMARY KEY, short varchar(3), code varchar(5), other varchar(5))"
+    with fresh("CREATE TABLE item (id serial PRIMARY KEY, t text, u text, v text)", erp, wide + fields) as pair:
+        pair.crm.execute("INSERT INTO item (t, u, v) VALUES ('four', 'x', 'x'), ('x', 'sixsix', 'x'), ('x', 'x', 'x')")
+        pair.settle()
+        said = [message for _, _, _, _, _, message in pair.parked()]
+        assert "value too long for type character varying(3) (SQLSTATE 22001): field t (" in said[0]
+        assert said[0].endswith("item.yaml:6:5)")
+        assert "varying(5) (SQLSTATE 22001): field u (" in said[1]
+        assert "item.yaml:7:5) or v (" in said[1]
+        assert "four" not in said[0]

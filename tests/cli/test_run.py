@@ -101,3 +101,29 @@ def test_reports_and_stops_on_a_signal(ready: Site) -> None:
 @pytest.mark.parametrize(("text", "value"), [("10s", 10), ("500ms", 0.5), ("5m", 300), ("2", 2), ("1.5h", 5400), ("0", 0)])
 def test_times(text: str, value: float) -> None:
     assert seconds(text) == value
+
+
+def test_links_are_compared_in_turns(ready: Site) -> None:
+    ready.db("crm").execute("INSERT INTO crm.account (name) SELECT 'n' || i FROM generate_series(1, 5) i")
+    assert ready("run", "--once").code == 0
+    command = [sys.executable, "-c", "import sys; from replicator_cli.main import main; sys.exit(main())"]
+    command += ["run", "--reconcile-every", "400ms", "--log-format", "json"]
+    with subprocess.Popen(
+        command, cwd=ready.folder, env={**os.environ, **ready.environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        compared: dict[str, int] = {}
+        for line in running.stderr:
+            event = json.loads(line)
+            if "differences" in event:
+                compared[event["link"]] = event["differences"]
+            if len(compared) == 2:
+                break
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=20)
+    assert running.returncode == 0
+    assert compared == {"customer": 0, "contact": 0}
+    status = ready("status")
+    assert "0" in status.one_line("customer", "s ago")
+    assert {one["link"] for one in ready("status", "--json").document["reconciled"]} == {"customer", "contact"}
+    assert ready("run", "--reconcile-every", "0").code == 2

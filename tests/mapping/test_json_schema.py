@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from replicator.mapping import cases, config, field_values, load, references, rules, schema_words, sides
+from replicator.mapping import assertions, cases, config, field_values, load, references, rules, schema_words, sides
 from replicator.mapping import fields as field_keys
 from replicator.mapping.findings import Findings
 from replicator.mapping.json_schema import SCHEMAS
@@ -33,6 +33,7 @@ SEEN_BY_SCHEMA = {"L101", "L102", "L103", "L112", "L113", "L115"}  # codes of wh
 
 TABLES: list[tuple[dict[str, str], Any]] = [
     (schema_words.LINK, sides.LINK_KEYS),
+    (schema_words.ASSERT, assertions.KEYS),
     (schema_words.SIDE, sides._SIDE_KEYS),
     (schema_words.FIELD, field_keys.FIELD_KEYS | {"missing"}),
     (schema_words.VALUES, field_values._LONG_FORM),

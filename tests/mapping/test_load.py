@@ -208,3 +208,19 @@ def test_any_shape_gives_findings(top: dict[str, object], fields: list[dict[str,
     link, findings = load_link("x.yaml", text=text)
     assert (link is None) == any(f.severity == "error" for f in findings)
     assert not any(f.code == "L005" for f in findings)
+
+
+def test_hints_say_what_would_help() -> None:
+    """Where the obvious hint is what the author did already."""
+    text = """\
+link: quote
+crm: {table: crm.quote, key: id}
+erp: {table: erp.sale, key: no}
+fields:
+  - {crm: status, erp: state, to: crm, values: {draft: open, sent: open}}
+  - {crm: unit, lookup: {table: crm.unit, on: crm, match: {code: "erp.unit"}}}
+"""
+    _, findings = load_link("x.yaml", text=text)
+    hints = {finding.code: finding.hint for finding in findings}
+    assert hints["L206"].startswith("values reads from the node named first: write erp's column first")
+    assert hints["L101"] == "remove it: the table is on crm, whose column the field fills"

@@ -111,6 +111,9 @@ class Pair:
             else:
                 step = exchange.flows[flow].step()
                 steps = [step] if step else []
+                while exchange.flows[flow].open:  # a transaction that comes in parts is finished first
+                    step = exchange.flows[flow].step()
+                    steps += [step] if step else []
         except Crash:
             self.crash()
             return []

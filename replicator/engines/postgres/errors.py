@@ -33,6 +33,7 @@ QUOTED = re.compile(r'"[^"]*"(?!\w)')
 REMEDIES: dict[str, str] = {
     "42501": "grant the replicator's role what the README lists under Privileges",
     "42P01": "run `replicator init`, or restore the table",
+    "42704": "what `replicator init` made is not there: `replicator check` says what is missing",
     "42703": "the table has changed: run `replicator lint`",
     "53100": "the server's disk is full: make room, the flow goes on by itself",
     "53300": "the server has no connection left: raise max_connections",

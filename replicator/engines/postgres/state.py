@@ -11,11 +11,16 @@ from replicator.engines.postgres.sql import statement
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError
 from replicator.model import position
-from replicator.ports.state import Checkpoint, Parked, Wanted
+from replicator.ports.state import Checkpoint, Job, Parked, Progress, Wanted
+from replicator.ports.writer import Writer
 
 
 def _sql(name: str) -> str:
     return statement(name, "flow.sql")
+
+
+def _backfill(name: str) -> str:
+    return statement(name, "backfill.sql")
 
 
 class PostgresFlowState:
@@ -118,11 +123,31 @@ class PostgresFlowState:
     def unwanted(self, number: int) -> None:
         self._writer.execute(_sql("unwanted"), (number,))
 
+    def jobs(self) -> list[Job]:
+        return [Job(*row) for row in self._writer.query(_backfill("open"), (self._flow,))]
+
+    def listed(self, job: int, limit: int) -> list[tuple[list[str], str | None]]:
+        return [(key, fields) for key, fields in self._writer.query(_backfill("listed"), (job, limit))]
+
+    def reading(self, source: Writer) -> tuple[str, str]:
+        snapshot, at, _ = source.query(_sql("reading"))[0]
+        return snapshot, at
+
+    def progress(self, progress: Progress) -> None:
+        counts = (progress.records, progress.created, progress.changed, progress.parked)
+        self._writer.execute(_backfill("progress"), (progress.after, *counts, progress.done, progress.id))
+        if progress.listed:
+            self._writer.execute(_backfill("listed_done"), (progress.id, json.dumps(progress.listed)))
+
+    def gave_up(self, job: int, problem: str) -> None:
+        self._writer.execute(_backfill("failed"), (problem, job))
+
     def step_clock(self, greatest: int) -> None:
         # The writer's session has an origin, and servers keep its messages from those who asked for users' changes only.
         self._plain().query(_sql("step_clock"), (STEP_PREFIX, str(greatest)))
 
     def tidy(self, keep_days: int) -> None:
         self._writer.execute(_sql("tidy_conflicts"), (keep_days,))
+        self._writer.execute(_backfill("tidy"), (self._flow, keep_days))
         for table in self._tombstones:
             self._writer.execute(f"DELETE FROM {table} WHERE at < now() - make_interval(days => %s)", (keep_days,))

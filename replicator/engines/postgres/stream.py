@@ -35,6 +35,7 @@ GATHER_SECONDS = 0.15  # and how long a batch is gathered so at most
 LONGEST_SECONDS = 1.0  # a batch is closed after this even if the source never pauses
 SILENCE_SECONDS = 60.0  # in the middle of a transaction: the connection is dead
 BATCH_BYTES = 16_000_000
+XID = 0xFFFF_FFFF
 
 
 class PostgresStream:
@@ -65,6 +66,16 @@ class PostgresStream:
     @property
     def position(self) -> int:
         return self._position
+
+    def handed(self) -> frozenset[int]:
+        return frozenset(self._assembler.recent)
+
+    def hidden(self, snapshot: str, handed: frozenset[int]) -> bool:
+        _, end, running = snapshot.split(":")
+        limit = int(end) & XID
+        hidden = {int(xid) & XID for xid in running.split(",") if xid}
+        # Transaction numbers go round: whichever lies less than half way behind the limit came before it.
+        return any(xid in hidden or (limit - xid - 1) & XID > XID >> 1 for xid in handed)
 
     def fileno(self) -> int:
         return self._pgconn.socket

@@ -5,7 +5,7 @@ Source: PostgreSQL documentation, "Replication Progress Tracking" (origins) and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -49,11 +49,18 @@ class PostgresWriter:
             return self._connection.execute(sql, params or None, prepare=prepared).fetchall()
 
     def load(self, sql: str, rows: Iterable[Sequence[Value | str | int]]) -> None:
+        self.load_lines(sql, map(copy_line, rows))
+
+    def unload(self, sql: str) -> Iterator[bytes]:
+        with translated(self.node), self._connection.cursor() as cursor, cursor.copy(sql) as copy:
+            while data := copy.read():
+                yield bytes(data)
+
+    def load_lines(self, sql: str, lines: Iterable[bytes]) -> None:
         with translated(self.node), self._connection.cursor() as cursor, cursor.copy(sql) as copy:
             buffer: list[bytes] = []
             size = 0
-            for row in rows:
-                line = copy_line(row)
+            for line in lines:
                 buffer.append(line)
                 size += len(line)
                 if size > CHUNK:
