@@ -33,7 +33,8 @@ class Healing:
             edits = self._edits.get(name)
             if edits is None:
                 continue
-            found = edits_of(rows, inserts=self._programs[name].steps.adopt is not None)
+            program = self._programs[name]
+            found = edits_of(rows, inserts=program.steps.adopt is not None or program.fills)
             edits.flying = edits.flying + found if in_parts else found
             mine = (r for r in rows if r.op != DELETE and r.parked is None)
             some = [r for r in mine if any(t.lsn < last_write for t in r.touches)]

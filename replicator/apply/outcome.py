@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from replicator.capture.batch import RowChange
 from replicator.ports.state import Parked
 
-# Keys of both sides as text, seq, and for a dead pair its position on the source, on the target, and its stamp.
+# Keys of both sides as text, seq, and for a dead pair its position on the source, on the target, and its stamp;
+# for a pair whose record is a stub on the target the position 0/0 alone.
 MirrorRow = tuple[list[str], int, str | None, str | None, str | None]
 
 

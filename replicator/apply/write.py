@@ -43,7 +43,7 @@ FLIPS = (
     "{place}: {source} and {target} keep changing what the other writes in {fields} (a trigger, a rounding), so it is no longer"
     " sent to and fro; `replicator conflicts list` has both values"
 )
-AMBIGUOUS = "{place}: several records match by the link's `match` columns; nothing is paired by guessing"
+AMBIGUOUS = "{place}: several records match by the link's `match` columns (a stub counts); nothing is paired by guessing"
 
 
 class BatchWrite:
@@ -73,6 +73,7 @@ class BatchWrite:
         self._swept = 0
         self._aside = False  # unique values step aside before they change
         self._announced: dict[str, int] = {}  # link -> the moment that was last announced of its writing
+        self._alone = False  # one record is being written
         self._few = False  # the rows being written are few: plans are kept for that
 
     def at_once(self, changes: Rows) -> Outcome:
@@ -82,6 +83,10 @@ class BatchWrite:
         for name, program in self._programs.items():
             if name in changes:
                 acts[name] = self._upsert(program, changes[name], outcome)
+        for name, counts in acts.items():
+            loosen = self._programs[name].steps.loosen
+            if loosen and counts.get("D"):
+                self._writer.execute(loosen, prepared=self._few)
         for name in reversed(acts):
             self._delete(self._programs[name], acts[name], outcome)
         if any(self._programs[name].steps.before for name in acts):
@@ -172,12 +177,13 @@ class BatchWrite:
     def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
         """Up to the updates of one link. Gives how many rows there are by act (paired) or operation (direct)."""
         writer, steps, name = self._writer, program.steps, program.link.name
-        self._few = len(rows) < FEW_ROWS
+        self._few, self._alone = len(rows) < FEW_ROWS, len(rows) == 1
         looked_up = self._stage(program, rows)
         # A chunk's records are there, at the keys they have, and whole.
         existing = isinstance(rows, Chunk)
         outcome.unparked += [] if existing else _ids(rows)
         if not program.paired:
+            self._make_stubs(program, outcome)
             self._hold(program, rows, outcome)
             ops = Counter("I" * len(rows) if existing else (row.op.decode() for row in rows))
             counts = {op: ops[op] for op in "IUD"}
@@ -185,6 +191,8 @@ class BatchWrite:
                 writer.execute(steps.announce)
             if self._aside and steps.aside:
                 writer.execute(steps.aside)
+            if self._aside and steps.apart:
+                writer.execute(steps.apart)
             updated = writer.execute(steps.update, prepared=self._few) if counts["U"] else 0
             if counts["U"] and steps.update_partial and any(UNCHANGED in row.values for row in rows):
                 updated += writer.execute(steps.update_partial, prepared=self._few)
@@ -201,6 +209,11 @@ class BatchWrite:
             writer.execute(steps.project, prepared=self._few)
         if steps.rekey and not existing and any(row.first_key != row.key for row in rows):
             self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
+        if steps.move and writer.execute(steps.move.mark, prepared=self._few):
+            if steps.move.leave:
+                outcome.count(name, "update", writer.execute(steps.move.leave, prepared=self._few))
+            self._paired(outcome, name, writer.query(steps.move.bury, prepared=self._few))
+            writer.execute(steps.move.enter, prepared=self._few)
         if steps.adopt:
             if steps.alone:
                 writer.execute(steps.alone)
@@ -216,8 +229,9 @@ class BatchWrite:
         while steps.resolve_self and writer.execute(steps.resolve_self, prepared=self._few):
             # Records of one link that refer to each other: parents of this pass are the pairs of the next.
             self._insert(program, outcome)
+        self._make_stubs(program, outcome)
         self._hold(program, rows, outcome)
-        if steps.adopt and steps.ambiguous:
+        if steps.ambiguous and (steps.adopt or program.fills):
             for (seq,) in writer.query(steps.ambiguous, prepared=self._few):
                 outcome.parked.append(self._set_aside(name, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
         self._contest(program, rows, outcome)
@@ -243,6 +257,19 @@ class BatchWrite:
             outcome.count(name, "update", updated)
             counts["gone"] = counts["U"] - updated
         return counts
+
+    def _make_stubs(self, program: Program, outcome: Outcome) -> None:
+        if any(stubs.own for stubs in program.stubs):
+            self._insert(program, outcome)  # those that wait for none may be what others wait for
+            while program.steps.resolve_self and self._writer.execute(program.steps.resolve_self, prepared=self._few):
+                self._insert(program, outcome)
+        for stubs in program.stubs:
+            made = self._writer.query(stubs.make, prepared=self._few)
+            if made:
+                self._paired(outcome, stubs.link, made)
+                outcome.count(stubs.link, "insert", len(made))
+            for statement in stubs.settle:
+                self._writer.execute(statement, prepared=self._few)
 
     def _announce(self, program: Program) -> None:
         if program.steps.announce:
@@ -270,7 +297,8 @@ class BatchWrite:
     def _insert(self, program: Program, outcome: Outcome) -> None:
         if program.steps.mint:
             self._writer.execute(program.steps.mint, prepared=self._few)
-        inserted = self._writer.execute(program.steps.insert, prepared=self._few)
+        insert = program.steps.insert_alone if self._alone and program.steps.insert_alone else program.steps.insert
+        inserted = self._writer.execute(insert, prepared=self._few)
         outcome.count(program.link.name, "insert", inserted)
         if program.steps.pair:
             self._paired(outcome, program.link.name, self._writer.query(program.steps.pair, prepared=self._few))
@@ -306,26 +334,24 @@ class BatchWrite:
         if program.steps.hold is None:
             return
         waits = {wait.field: wait for wait in program.waits}
-        for seq, number, raw in self._writer.query(program.steps.hold, prepared=self._few):
-            wait, row = waits[number], rows[seq]
-            reason = "waits" if wait.link else "unknown value"
-            waits_for = (wait.link, raw) if wait.link else None
-            outcome.parked.append(self._set_aside(program.link.name, row, reason, wait.message, waits_for=waits_for))
+        for seq, number, raw, link in self._writer.query(program.steps.hold, prepared=self._few):
+            reason, waits_for = ("waits", (link, raw)) if link else ("unknown value", None)
+            message = waits[number].message(link)
+            outcome.parked.append(self._set_aside(program.link.name, rows[seq], reason, message, waits_for=waits_for))
 
     def _fill_in_later(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """The record is written; what it refers to and is not there yet stays parked, field by field, until it comes."""
         waits = {wait.field: wait for wait in program.waits}
-        found: dict[int, list[tuple[int, str]]] = {}
-        for seq, number, raw in self._writer.query(program.steps.later or "", prepared=self._few):
-            found.setdefault(seq, []).append((number, raw))
+        found: dict[int, list[tuple[int, str, str]]] = {}
+        for seq, number, raw, link in self._writer.query(program.steps.later or "", prepared=self._few):
+            found.setdefault(seq, []).append((number, raw, link))
         for seq, missing in found.items():
-            number, raw = missing[0]
-            mask = sum(1 << n for n, _ in missing)
+            number, raw, link = missing[0]
+            mask = sum(1 << n for n, *_ in missing)
             row = rows[seq]
             touches = [Touch(t.fields & mask, t.stamp, t.lsn) for t in row.touches if t.fields & mask]
             left = replace(row, op=UPDATE, fields=mask, touches=touches, first_key=row.key, deltas=[], parked=None)
-            waits_for = (waits[number].link or "", raw)
-            parked = self._set_aside(program.link.name, left, "later", waits[number].message, waits_for=waits_for)
+            parked = self._set_aside(program.link.name, left, "later", waits[number].message(link), waits_for=(link, raw))
             outcome.parked.append(parked)
 
     def _set_aside(
@@ -367,7 +393,7 @@ class BatchWrite:
         if not program.paired:
             if (counts["D"] or program.link.side(program.source).where) and steps.delete:
                 outcome.count(name, "delete", self._writer.execute(steps.delete, prepared=self._few))
-        elif counts.get("D"):
+        elif counts.get("D") or counts.get("E"):
             if steps.nothing_to_delete:
                 outcome.conflicts += self._writer.execute(steps.nothing_to_delete, prepared=self._few)
             if steps.delete:
@@ -380,7 +406,7 @@ class BatchWrite:
     def _conclude(self, program: Program, rows: Sequence[RowChange], counts: Mapping[str, int], outcome: Outcome) -> None:
         steps = program.steps
         if program.paired:
-            if (counts.get("T") or counts.get("gone")) and steps.too_late:
+            if (counts.get("T") or counts.get("S") or counts.get("gone")) and steps.too_late:
                 outcome.conflicts += self._writer.execute(steps.too_late, prepared=self._few)
             if steps.later:
                 self._fill_in_later(program, rows, outcome)

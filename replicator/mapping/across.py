@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from replicator.mapping.findings import Findings, near, show
-from replicator.model.link import Field, Link, Missing, Reference
+from replicator.mapping.stubbed import check_stubs
+from replicator.model.link import Field, Kind, Link, Missing
 from replicator.model.topology import rings
 
 
@@ -14,26 +15,29 @@ def check_between(links: Sequence[Link], unread: Collection[str], found: Finding
     """`unread` names links whose files have errors: they exist, but nothing more is known of them."""
     by_name = {link.name: link for link in links}
     for link in links:
-        for _, reference in _references(link):
-            target = by_name.get(reference.link)
+        for field, kind in _references(link):
+            target = by_name.get(kind.link)
             if target is not None:
-                _check_target(link, reference, target, found)
-            elif reference.link not in unread:
-                hint = near(reference.link, (*by_name, *unread)) or "write the link's file, or use a `lookup`"
-                found.add("L402", reference.mark, f"there is no link {show(reference.link)}", hint)
+                _check_target(link, kind, target, found)
+                check_stubs(field, kind, target, links, found)
+            elif kind.link not in unread:
+                hint = near(kind.link, (*by_name, *unread)) or "write the link's file, or use a `lookup`"
+                found.add("L402", kind.mark, f"there is no link {show(kind.link)}", hint)
     _check_circles(by_name, found)
     for link, way in rings(links):
         message = f"records get from {way[0]} to {way[-1]} already, by way of {', '.join(way[1:-1])}"
         found.add("L409", link.mark, message, "leave this link out, or one of the others in the ring")
 
 
-def _references(link: Link) -> Iterator[tuple[Field, Reference]]:
+def _references(link: Link) -> Iterator[tuple[Field, Kind]]:
+    """Each once: of a reference that is two fields, that of the key."""
     for field in link.fields:
-        if field.reference is not None:
-            yield field, field.reference
+        if field.reference is not None and field.reference.part == "key":
+            for kind in field.reference.kinds:
+                yield field, kind
 
 
-def _check_target(link: Link, reference: Reference, target: Link, found: Findings) -> None:
+def _check_target(link: Link, reference: Kind, target: Link, found: Findings) -> None:
     nodes, target_nodes = {s.node for s in link.sides}, {s.node for s in target.sides}
     if nodes != target_nodes:
         theirs, ours = " and ".join(sorted(target_nodes)), " and ".join(sorted(nodes))
@@ -59,17 +63,17 @@ def _check_circles(by_name: dict[str, Link], found: Findings) -> None:
                 way = " -> ".join((*circle, circle[0]))
                 mark = waits[circle[0]][circle[1]].mark
                 message = f"records on {node} can wait for each other for ever: {way}"
-                found.add("L405", mark, message, "give one of these references `missing: later`")
+                found.add("L405", mark, message, "give one of these references `missing: later` or `stub`")
 
 
-def _waits(link: Link, node: str, by_name: dict[str, Link]) -> Iterator[tuple[str, Reference]]:
-    for field, reference in _references(link):
-        waiting = reference.missing is Missing.WAIT and node in field.writes
-        if waiting and reference.link in by_name and reference.link != link.name:
-            yield reference.link, reference
+def _waits(link: Link, node: str, by_name: dict[str, Link]) -> Iterator[tuple[str, Kind]]:
+    for field, kind in _references(link):
+        waiting = field.reference is not None and field.reference.missing is Missing.WAIT and node in field.writes
+        if waiting and kind.link in by_name and kind.link != link.name:
+            yield kind.link, kind
 
 
-def _circle(start: str, waits: dict[str, dict[str, Reference]]) -> list[str]:
+def _circle(start: str, waits: dict[str, dict[str, Kind]]) -> list[str]:
     """A shortest way from a link back to itself."""
     ways, seen = [[start]], {start}
     for way in ways:  # grows while it is walked

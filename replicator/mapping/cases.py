@@ -152,7 +152,7 @@ def _links(folder: Path, names: list[ScalarNode], scope: _Scope) -> list[Link]:
         missing |= link is None
         if link is not None and link.name not in wanted:
             wanted[link.name] = link
-            queue += [f.reference.link for f in link.fields if f.reference]
+            queue += [name for f in link.fields if f.reference for name in f.reference.links]
     files = {link.mark.path for link in wanted.values()}
     scope.found.extend(f for f in errors if missing or (isinstance(f.where, Mark) and f.where.path in files))
     broken = {Path(finding.where.path).stem for finding in errors if isinstance(finding.where, Mark)}

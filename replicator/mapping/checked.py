@@ -68,6 +68,8 @@ class Checked:
             named += [(name, value.mark) for name, value in (rule.assignments if rule else ())]
             restore = link.restore.get(side.node)
             named += [(name, value.mark) for name, value in (restore.assignments if restore else ())]
+            stub = link.stub.get(side.node)
+            named += [(name, value.mark) for name, value in (stub.assignments if stub else ())]
             named += [(f.columns[side.node], f.mark) for f in link.fields if side.node in f.columns]
             named += [(name, e.mark) for e in self.expressions() if e.node == side.node for name in sorted(e.reads)]
             for name, mark in named:
@@ -77,6 +79,9 @@ class Checked:
                 for name in [look.by] if look.by else look.match:
                     yield ColumnUse(look.node, look.table, name, look.mark)
                 yield ColumnUse(look.node, look.table, look.key, look.mark)
+            for node, kept in field.reference.tables.items() if field.reference else ():
+                for name in (*kept.by, kept.key):
+                    yield ColumnUse(node, kept.table, name, kept.mark)
 
     def expressions(self) -> Iterator[Expression]:
         link = self.link
@@ -86,6 +91,8 @@ class Checked:
             yield from (value for _, value in rule.assignments)
         for restore in link.restore.values():
             yield from (value for _, value in restore.assignments)
+        for stub in link.stub.values():
+            yield from (value for _, value in stub.assignments)
         for field in link.fields:
             yield from (*field.convert.values(), *field.initial.values())
             yield from field.lookup.match.values() if field.lookup else ()
@@ -104,8 +111,8 @@ class Checked:
             name = field.lookup.key if field.lookup.node == target else field.lookup.by
             return self.column_of(field.lookup.node, field.lookup.table, name)
         if field.reference:
-            referenced = self.links.get(field.reference.link)
-            if referenced is None or target not in {s.node for s in referenced.sides}:
+            referenced = self.links.get(field.reference.links[0])
+            if field.reference.several or referenced is None or target not in {s.node for s in referenced.sides}:
                 return None
             side = referenced.side(target)
             return self.column_of(target, side.table, side.key[0])

@@ -106,6 +106,9 @@ _TABLE = (
     Code("L117", "error", "nothing to restore",
          "`restore` takes back what `delete: set ...` has done on that node when the record takes part again; with no such "
          "rule there is nothing to take back."),
+    Code("L118", "error", "stub reads more than the key",
+         "A stub stands for a record of which nothing is known but its key, so `stub` may set constants and what is made of "
+         "that key."),
     # -- fields --------------------------------------------------------------------------------------------------------
     Code("L201", "error", "field has no column",
          "A field names a column on one or both nodes of the link: `{crm: name, erp: customer_name}`."),
@@ -164,6 +167,9 @@ _TABLE = (
          "Two fields, one on each node, each compute their column from the other's. To the replicator they are two one-way "
          "fields: two edits at once are no conflict, and the sides may end unlike. One field with both columns is one "
          "value on two sides; where the two differ, `convert` says how."),
+    Code("L222", "error", "reference to several kinds cannot be read",
+         "A reference to records of several links is held by two columns, the kind and the key, or by one text `kind,key`; "
+         "`link` lists the links with the name of each kind, on both nodes or by node."),
     # -- expressions ---------------------------------------------------------------------------------------------------
     Code("L301", "error", "SQL expression cannot be read",
          "The text is not an SQL expression in PostgreSQL's syntax; the place given is where reading stopped."),
@@ -247,7 +253,7 @@ _TABLE = (
          "A field holds one column; it cannot hold a key of several. Give the referenced link a key of one column."),
     Code("L405", "error", "links wait for each other in a circle",
          "Each of these references waits until its record exists, so records that refer to each other would wait "
-         "for ever. Give one of them `missing: later`, so that it is filled in when the record is there, or `missing: null`."),
+         "for ever. Give one of them `missing: later`, so that it is filled in when the record is there, `stub`, or `null`."),
     Code("L406", "error", "node is not declared",
          "The link has a side on a node that `replicator.yaml` does not list under `nodes`."),
     Code("L407", "warning", "file is not read",
@@ -257,6 +263,10 @@ _TABLE = (
     Code("L409", "error", "nodes are joined in a ring",
          "What a node receives it passes on, so over the same tables there must be one way only between any two nodes: "
          "a star or a chain. Leave out one of the links; its records take the other way."),
+    Code("L410", "error", "no stub can be made",
+         "`missing: stub` makes a record of the other link, where the field is written, before its own comes. That link must "
+         "make records there, its fields must go by the newer edit or by an owner, and what is written must not be passed on "
+         "to further nodes."),
     # -- links against the tables --------------------------------------------------------------------------------------
     Code("L501", "error", "table does not exist",
          "The node has no such table, or the replicator's user may not see it. Names are compared exactly, upper "
@@ -314,6 +324,11 @@ _TABLE = (
     Code("L519", "warning", "record that returns is made again",
          "With `ignore` the pair of a record that no longer takes part is forgotten and the other side's record kept. "
          "When the record takes part again it is a new one, and nothing tells that the old one is there."),
+    Code("L520", "error", "stub lacks a required column",
+         "A stub is made of its key, of constants and of `stub: set ...` of its link. The column is NOT NULL without default "
+         "and gets nothing: every stub would be refused."),
+    Code("L521", "warning", "stub leaves a required column to a trigger",
+         "As L520, but the table has triggers, which may fill it. If none does, every stub is refused."),
     # -- replicator.yaml -----------------------------------------------------------------------------------------------
     Code("C001", "error", "DSN is written out",
          "A DSN holds a password and does not belong into a file. Put it into an environment variable and name "

@@ -1,4 +1,4 @@
-"""What turns one side's value into the other's without an expression: value lists, lookups, references."""
+"""What turns one side's value into the other's without an expression: value lists and lookups."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from replicator.mapping import shape
 from replicator.mapping.findings import show
 from replicator.mapping.sides import Scope
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, YamlNode
-from replicator.model.link import Expression, Lookup, Missing, Reference, ValueMap
+from replicator.model.link import Expression, Lookup, Missing, ValueMap
 
 _TRUTH = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
 _LONG_FORM = frozenset(("map", "default", "back_default"))
@@ -137,12 +137,6 @@ def _match(node: YamlNode, on: str, scope: Scope) -> dict[str, Expression]:
         if name and expression:
             match[name] = expression
     return match
-
-
-def read_reference(node: YamlNode, missing: YamlNode | None, scope: Scope) -> Reference | None:
-    text = shape.scalar(node, "link", "link: sales_rep", scope.found)
-    how = read_missing(missing, scope, ("wait", "null", "later"))
-    return Reference(text.text, how, text.mark) if text else None
 
 
 def read_missing(node: YamlNode | None, scope: Scope, allowed: tuple[str, ...]) -> Missing:

@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 
 from replicator.mapping import shape
-from replicator.mapping.field_values import read_lookup, read_reference, read_values
+from replicator.mapping.field_values import read_lookup, read_values
 from replicator.mapping.findings import show
+from replicator.mapping.references import is_several, read_reference, read_several
 from replicator.mapping.rules import read_field_rule
 from replicator.mapping.sides import Scope
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YamlNode
@@ -21,7 +22,7 @@ from replicator.model.link import Expression, Field, Lookup, Reference, Rule, Va
 
 _TWO_SIDED = ("values", "lookup", "link", "convert")
 _ONE_SIDED = ("from", "value")
-FIELD_KEYS = frozenset((*_TWO_SIDED, *_ONE_SIDED, "initial", "to", "rule", "name"))
+FIELD_KEYS = frozenset((*_TWO_SIDED, *_ONE_SIDED, "initial", "to", "rule", "name", "kinds"))
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _TRUTH = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
 
@@ -38,6 +39,7 @@ class _Parts:
     values: ValueMap | None = None
     lookup: Lookup | None = None
     reference: Reference | None = None
+    carried: str | None = None
 
 
 def read_fields(node: YamlNode, scope: Scope, link_rule: Rule) -> tuple[Field, ...]:
@@ -51,9 +53,8 @@ def read_fields(node: YamlNode, scope: Scope, link_rule: Rule) -> tuple[Field, .
     read: list[tuple[MappingNode, _Parts]] = []
     for item in node.items:
         field_node = shape.mapping(item, "a field", f"{{{scope.nodes[0]}: name, {scope.nodes[1]}: name}}", scope.found)
-        parts = _read_parts(field_node, scope, link_rule) if field_node else None
-        if field_node and parts:
-            read.append((field_node, parts))
+        if field_node is not None:
+            read += [(field_node, parts) for parts in _read_parts(field_node, scope, link_rule)]
     names = _names(read, scope)
     fields = tuple(_field(name, at, parts) for name, (at, parts) in zip(names, read, strict=True))
     _check_filled_once(fields, scope)
@@ -64,33 +65,45 @@ def _field(name: str, node: MappingNode, parts: _Parts) -> Field:
     return Field(
         name=name, columns=parts.columns, writes=parts.writes, rule=parts.rule, convert=parts.convert,
         initial=parts.initial, values=parts.values, lookup=parts.lookup, reference=parts.reference,
-        first=next(iter(parts.columns)), mark=node.mark,
+        first=next(iter(parts.columns)), mark=node.mark, carried=parts.carried,
     )  # fmt: skip
 
 
-def _read_parts(node: MappingNode, scope: Scope, link_rule: Rule) -> _Parts | None:
+def _read_parts(node: MappingNode, scope: Scope, link_rule: Rule) -> list[_Parts]:
+    """What the entry says: one field, or for a reference to several kinds one or two. None if it cannot be read."""
     before = scope.found.errors
     _check_keys(node, scope)
+    if is_several(node, scope):
+        several = read_several(node, scope, lambda columns: _writes(node, columns, scope))
+        rule = read_field_rule(node, several[0].columns, several[0].writes, scope, link_rule) if several else link_rule
+        if len(several) == 2 and rule.kind == "queue":
+            hint = "use latest, or the node that owns it"
+            scope.found.add("L222", rule.mark, "the two columns of a reference cannot wait for a person, one by one", hint)
+        made = [_Parts(p.columns, p.writes, rule, {}, {}, reference=p.reference, carried=p.carried) for p in several]
+        return made if scope.found.errors == before else []
     sides = [(key.text, value) for key, value in node.entries if key.text in scope.nodes]
     columns = {side: shape.column_name(value, side, scope.found) for side, value in sides}
     if not columns:
         example = f"{{{scope.nodes[0]}: name, {scope.nodes[1]}: name}}"
         scope.found.add("L201", node.mark, "the field has no column", f"for example `{example}`")
-        return None
+        return []
     known = {side: name or "" for side, name in columns.items()}
     writes = _writes(node, known, scope)
     rule = read_field_rule(node, known, writes, scope, link_rule)
     if _sources_fit(node, known, scope):
         read = _two_sided if len(known) == 2 else _one_sided
         parts = read(node, known, writes, rule, scope)
-        return parts if scope.found.errors == before else None
-    return None
+        return [parts] if parts is not None and scope.found.errors == before else []
+    return []
 
 
 def _check_keys(node: MappingNode, scope: Scope) -> None:
     if "missing" in node and "link" not in node:
         hint = "put it inside the lookup" if "lookup" in node else "it belongs to `link`"
         scope.found.add("L101", node.key("missing").mark, "unknown key 'missing' here", hint)
+    if "kinds" in node and not is_several(node, scope):
+        hint = "it belongs to a `link` that lists several kinds of record"
+        scope.found.add("L101", node.key("kinds").mark, "unknown key 'kinds' here", hint)
     shape.check_keys(node, FIELD_KEYS | {"missing"} | set(scope.nodes), scope.found)
 
 
@@ -133,19 +146,24 @@ def _writes(node: MappingNode, columns: dict[str, str], scope: Scope) -> frozens
         text = shape.one_of(to, "to", tuple(columns), scope.found)
         if text is not None and isinstance(to, ScalarNode):
             scope.is_written(to, "to")
-        return reachable if text is None else reachable & {text}
-    if not reachable:
+        reachable = reachable if text is None else reachable & {text}
+    elif not reachable:
         side = next(iter(columns))
         hint = f"remove the field, or let `flow` reach {side}"
         scope.found.add("L111", node.key(side).mark, f"the link never writes on {side}", hint)
-    return reachable
+    # Whose slice it is, is compared, never written: the row is another link's.
+    return reachable - _fixed(columns, scope)
+
+
+def _fixed(columns: dict[str, str], scope: Scope) -> frozenset[str]:
+    return frozenset(side for side, column in columns.items() if (side, column) in scope.fixed)
 
 
 def _two_sided(node: MappingNode, columns: dict[str, str], writes: frozenset[str], rule: Rule, scope: Scope) -> _Parts | None:
     initial = _initial(node, columns, scope)
     values, lookup, link = node.get("values"), node.get("lookup"), node.get("link")
     return _Parts(
-        columns, writes, rule, _convert(node, writes, scope), initial,
+        columns, writes, rule, _convert(node, writes | _fixed(columns, scope), scope), initial,
         values=read_values(values, next(iter(columns)), writes, scope) if values else None,
         lookup=read_lookup(lookup, list(columns), scope) if lookup else None,
         reference=read_reference(link, node.get("missing"), scope) if link else None,
@@ -237,12 +255,13 @@ def _names(read: list[tuple[MappingNode, _Parts]], scope: Scope) -> list[str]:
     """`name` where it is given; else the first column's, and if that is taken the other's as well."""
     taken: dict[str, Mark] = {}
     given: dict[int, str] = {}
-    for number, (node, _) in enumerate(read):
+    for number, (node, parts) in enumerate(read):
         name_node = node.get("name")
         text = shape.scalar(name_node, "name", "name: credit_limit", scope.found) if name_node else None
         if text:
-            _take(taken, text.text, text.mark, scope)
-            given[number] = text.text
+            kind = parts.reference is not None and parts.reference.part == "kind"
+            given[number] = f"{text.text}_kind" if kind else text.text
+            _take(taken, given[number], text.mark, scope)
     names = []
     for number, (node, parts) in enumerate(read):
         name = given.get(number)
@@ -269,7 +288,7 @@ def _default_name(columns: dict[str, str], taken: dict[str, Mark]) -> str:
 def _check_filled_once(fields: tuple[Field, ...], scope: Scope) -> None:
     filled: dict[tuple[str, str], Field] = {}
     for field in fields:
-        for side in sorted(field.writes | set(field.initial)):
+        for side in sorted((field.writes - {field.carried}) | set(field.initial)):
             earlier = filled.setdefault((side, field.columns[side]), field)
             if earlier is not field:
                 place = f"{side}.{field.columns[side]}"

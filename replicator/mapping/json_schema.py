@@ -77,6 +77,7 @@ def link_schema(nodes: Sequence[str] = ()) -> Schema:
             }
         ),
         "restore": per_node({**set_columns, "examples": ["set active = true"]}),
+        "stub": per_node({**set_columns, "examples": ["set name = 'to come'"]}),
         "update_deleted": {
             "oneOf": [
                 _word("delete", "The record is gone, and the edit is in the log."),
@@ -136,18 +137,30 @@ def _field(names: _Names) -> Schema:
         "rule": {"anyOf": [*_rules("latest", "delta", "queue"), names.one("merge", "update"), merge]},
         "values": {"anyOf": [long_form, pairs]},
         "lookup": {**lookup, "oneOf": [{"required": ["by"]}, {"required": ["match"]}]},
-        "link": {"type": "string"},
-        "missing": _missing("wait", "null", "later"),
+        "link": {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "additionalProperties": {"anyOf": [SCALAR, names.per_node(SCALAR)]},
+                    "minProperties": 1,
+                    "examples": [{"customer": "account", "order": {"crm": "quote", "erp": "sale.order"}}],
+                },
+            ]
+        },
+        "kinds": names.per_node(_object(words.KIND_TABLE, {"table": TABLE, "by": COLUMNS, "key": COLUMN}, ["table", "by"])),
+        "missing": _missing("wait", "null", "later", "stub"),
         "convert": names.per_node(EXPRESSION),
         "from": EXPRESSION,
         "value": SCALAR_OR_NULL,
         "initial": {"anyOf": [EXPRESSION, names.per_node(EXPRESSION)]},
     }
-    column = {**COLUMN, "description": "The column on this node."}
+    several: Schema = {"type": "array", "items": COLUMN, "minItems": 2, "maxItems": 2, "uniqueItems": True}
+    column: Schema = {"anyOf": [COLUMN, several], "description": "The column on this node; two for a kind of record and its key."}
     return _object(words.FIELD, keys, []) | {
         "patternProperties": {names.pattern(words.FIELD): column},
         "minProperties": 2,
-        "dependentRequired": {"missing": ["link"]},
+        "dependentRequired": {"missing": ["link"], "kinds": ["link"]},
     }
 
 

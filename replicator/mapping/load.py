@@ -17,6 +17,7 @@ from replicator.mapping.assertions import KEYS as ASSERTION_KEYS
 from replicator.mapping.assertions import read_assertions
 from replicator.mapping.fields import FIELD_KEYS, read_fields
 from replicator.mapping.findings import Findings, show
+from replicator.mapping.references import together
 from replicator.mapping.rules import RULE_WORDS, check_keys_and_match, read_groups, read_link_rule, read_update_wins
 from replicator.mapping.sides import (
     LINK_KEYS,
@@ -28,6 +29,7 @@ from replicator.mapping.sides import (
     read_match,
     read_restore,
     read_side,
+    read_stub,
     side_names,
 )
 from replicator.mapping.whole import check_opposed, check_slices
@@ -119,20 +121,23 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     scope = Scope(nodes, read_flows(root, nodes, found), found)
     sides = read_side(root, nodes[0], scope), read_side(root, nodes[1], scope)
     derived = frozenset((side.node, name) for side in sides if side for name in side.derived)
-    scope = replace(scope, read_only=derived)
+    fixed = frozenset((side.node, name) for side in sides if side and side.slice for name in side.key)
+    scope = replace(scope, read_only=derived, fixed=fixed)
     matching = read_match(root, scope)
     # While changes flow, only what leaves no doubt is paired: the most trusted rule, if it goes by the very values.
     match = matching[0].columns if matching and not matching[0].loose else {}
     create = read_create(root, scope)
     delete = read_delete(root, scope, mark)
     restore = read_restore(root, delete, scope)
+    stub = read_stub(root, (sides[0], sides[1]), scope)
     never = [node for node, condition in create.items() if condition.text == "false"]
     update_wins = read_update_wins(root, delete, never, scope)
     rule = read_link_rule(root.get("rule"), scope, Rule("latest", None, mark))
     fields = read_fields(fields_node, scope, rule) if fields_node else ()
     asserts = read_assertions(root, scope)
-    complete = isinstance(fields_node, SequenceNode) and len(fields_node.items) == len(fields)
-    groups = read_groups(root.get("groups"), fields, complete, scope)
+    read = {field.mark for field in fields}
+    complete = isinstance(fields_node, SequenceNode) and len(fields_node.items) == len(read)
+    groups = together(read_groups(root.get("groups"), fields, complete, scope), fields)
     if name is None or sides[0] is None or sides[1] is None:
         return None
     for side in (sides[0], sides[1]):
@@ -145,8 +150,7 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     return Link(
         name=name, sides=(sides[0], sides[1]), flows=scope.flows, match=match, create=create, delete=delete,
         rule=rule, fields=fields, mark=mark, match_mark=matching[0].mark if matching else None, groups=groups,
-        update_wins=update_wins,
-        restore=restore, matching=matching, asserts=asserts,
+        update_wins=update_wins, restore=restore, stub=stub, matching=matching, asserts=asserts,
     )  # fmt: skip
 
 

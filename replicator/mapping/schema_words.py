@@ -12,6 +12,7 @@ LINK = {
     "create": "Per node, the condition over the other node's record under which a record is made there, or `never`.",
     "delete": "Per node, what a delete on the other side does there: `delete` (the default), `ignore`, or `set column = ...`.",
     "restore": "Per node, what takes back `delete: set ...` when the record takes part again: `set active = true`.",
+    "stub": "Per node, what a record has there that is made for a reference before it comes: `set name = 'to come'`.",
     "update_deleted": "What wins when an edit meets a delete: `delete` (the default), or `update`, which makes the record again.",
     "rule": "The rule of fields that name none: `latest` (the default), a node, which then owns them, or `queue`.",
     "groups": "Fields that win or lose together, such as the parts of an address: `{address: [street, zip, city]}`.",
@@ -44,12 +45,18 @@ FIELD = {
     "rule": "What becomes of two edits: `latest`, the node that owns the field, `delta`, `queue` or `{merge: ...}`.",
     "values": "Pairs of values, from the node named first to the other: `{active: A, dormant: D}`.",
     "lookup": "Translates a natural key into the key of a row of a reference table.",
-    "link": "Both columns hold the key of a record of this link; it is translated, and waited for.",
-    "missing": "What becomes of a reference to what is not there yet: `wait`, `null`, or `later`, filled in when it comes.",
+    "link": "The columns hold the key of a record of this link, or of one of those listed with the names of their kinds.",
+    "kinds": "Per node, the table whose keys stand for the kinds of record, if their names do not.",
+    "missing": "What becomes of a reference to what is not there yet: `wait`, `null`, `later`, filled in then, or `stub`.",
     "convert": "Per node written, an SQL expression over the other node's record.",
     "from": "The column's value, an SQL expression over the other node's record.",
     "value": "The column's value, the same for every record.",
     "initial": "The value when a record is made, and only then: an SQL expression over the other node's record.",
+}
+KIND_TABLE = {
+    "table": "The table of the kinds: `schema.name`.",
+    "by": "Its column with the kind's name, or several, whose values are joined by dots.",
+    "key": "Its column that the field's first column holds; `id` if not said.",
 }
 VALUES = {
     "map": "The pairs of values, from the node named first to the other.",

@@ -12,11 +12,11 @@ from replicator.mapping.findings import Findings, near, show
 from replicator.mapping.queries import parse_query, places_of
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YamlNode
 from replicator.model.finding import Mark
-from replicator.model.link import DeleteRule, Expression, Field, MatchRule, Part, Query, Restore, Side
+from replicator.model.link import DeleteRule, Expression, Field, MatchRule, Part, Query, Restore, Side, Stub
 from replicator.model.table import TableName
 
 LINK_KEYS = frozenset(
-    ("link", "flow", "match", "create", "delete", "restore", "update_deleted", "rule", "groups", "fields", "assert")
+    ("link", "flow", "match", "create", "delete", "restore", "stub", "update_deleted", "rule", "groups", "fields", "assert")
 )
 _SIDE_KEYS = frozenset(("table", "query", "key", "where", "derived", "slice", "extends"))
 _FLOW = re.compile(r"([a-z][a-z0-9_]*)\s*(->|<->)\s*([a-z][a-z0-9_]*)")
@@ -27,12 +27,13 @@ _SIDE_EXAMPLE = "crm: {table: crm.account, key: id}"
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The two nodes of a link and its directions: what every part of it is read against.
-    `read_only`: (node, column) of derived columns."""
+    `read_only`: (node, column) of derived columns; `fixed`: of the keys of slices, whose rows another link makes."""
 
     nodes: tuple[str, str]
     flows: frozenset[tuple[str, str]]
     found: Findings
     read_only: frozenset[tuple[str, str]] = frozenset()
+    fixed: frozenset[tuple[str, str]] = frozenset()
 
     def other(self, node: str) -> str:
         return self.nodes[1] if self.nodes[0] == node else self.nodes[0]
@@ -282,8 +283,11 @@ def _delete_rule(node: str, action: YamlNode, scope: Scope) -> DeleteRule | None
     return DeleteRule(node, "set", assigned, action.mark) if assigned else None
 
 
-def _assignments(node: str, action: ScalarNode, what: str, scope: Scope) -> tuple[tuple[str, Expression], ...]:
-    assigned = parse_assignments(action, Reading(scope.nodes, node, clock=True), scope.found)
+def _assignments(
+    node: str, action: ScalarNode, what: str, scope: Scope, reads: str | None = None
+) -> tuple[tuple[str, Expression], ...]:
+    """`reads`: the node whose record the expressions see, if it is not the own one."""
+    assigned = parse_assignments(action, Reading(scope.nodes, reads or node, clock=True), scope.found)
     columns: set[str] = set()
     for column, mark, _ in assigned or ():
         if column in columns:
@@ -311,6 +315,31 @@ def read_restore(root: MappingNode, delete: Mapping[str, DeleteRule], scope: Sco
         if assigned:
             restore[key.text] = Restore(key.text, assigned, action.mark)
     return restore
+
+
+def read_stub(root: MappingNode, sides: Sequence[Side | None], scope: Scope) -> dict[str, Stub]:
+    """`stub: {erp: "set name = '?'"}`: what a stub that is made on that node has. Only the other node's key can be read."""
+    stub: dict[str, Stub] = {}
+    node = root.get("stub")
+    example = f"stub: {{{scope.nodes[1]}: \"set name = 'to come'\"}}"
+    value = shape.mapping(node, "stub", example, scope.found) if node else None
+    for key, action in value.entries if value else ():
+        if not scope.is_written(key, "stub"):
+            continue
+        if not isinstance(action, ScalarNode) or not _SET.match(action.text):
+            scope.found.add("L112", action.mark, f"stub at {key.text} cannot be read", f"for example `{example}`")
+            continue
+        other = scope.other(key.text)
+        assigned = _assignments(key.text, action, "stub", scope, other)
+        keys = {column for side in sides if side and side.node == other for column in side.key}
+        for column, given in assigned:
+            if keys and not given.reads <= keys:
+                read = ", ".join(sorted(given.reads - keys))
+                message = f"stub at {key.text}: {show(column)} reads {other}.{read}, and of a stub only the key is known"
+                scope.found.add("L118", given.mark, message, f"read {other}.{min(keys)}, or set a constant")
+        if assigned:
+            stub[key.text] = Stub(key.text, assigned, action.mark)
+    return stub
 
 
 def emptied(side: Side, fields: Sequence[Field], delete: DeleteRule) -> DeleteRule:

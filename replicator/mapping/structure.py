@@ -8,6 +8,7 @@ rules of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from replicator.mapping.checked import Checked, Copy, Tables
 from replicator.mapping.codes import finding
@@ -15,9 +16,10 @@ from replicator.mapping.expressions import to_sql
 from replicator.mapping.findings import Findings, near
 from replicator.mapping.one_row import gives_one_row
 from replicator.mapping.sql_tree import divides
+from replicator.mapping.stubbed import columns_of_stub
 from replicator.mapping.types import decimals, is_exact, loss, mismatch
 from replicator.model.finding import Finding
-from replicator.model.link import Field, Link, Missing, Side
+from replicator.model.link import Field, Kind, KindTable, Link, Missing, Side
 from replicator.model.table import Column, TableName
 
 COMPUTED = ("delta", "merge")  # rules that make a value of two, and therefore allow no `convert`
@@ -36,7 +38,7 @@ def check_structure(links: Sequence[Link], tables: Tables) -> list[Finding]:
 def tables_needed(links: Sequence[Link]) -> list[tuple[str, TableName]]:
     """What `check_structure` wants to know of: the tables of all sides and lookups, each once."""
     needed = {(side.node, name) for link in links for side in link.sides for name in _catalogued(side)}
-    needed |= {(f.lookup.node, f.lookup.table) for link in links for f in link.fields if f.lookup}
+    needed |= {place for link in links for place in link.looked_up}
     return sorted(needed)
 
 
@@ -51,11 +53,19 @@ def missing_tables(checked: Checked) -> Iterator[Finding]:
     marks |= {(side.node, side.table): side.mark for side in link.sides}
     named = [(side.node, name, marks.get((side.node, name), side.mark)) for side in link.sides for name in side.tables]
     named += [(f.lookup.node, f.lookup.table, f.lookup.mark) for f in link.fields if f.lookup]
+    named += [(node, kept.table, kept.mark) for field, node, kept in _kind_tables(link)]
     for node, name, mark in named:
         if checked.tables.get((node, name), ...) is None:
             others = [str(t) for n, t in checked.tables if n == node and checked.tables[n, t]]
             hint = near(str(name), others) or "check the name, and that the replicator's user may use its schema"
             yield finding("L501", mark, f"{node} has no table {name}", hint)
+
+
+def _kind_tables(link: Link) -> Iterator[tuple[Field, str, KindTable]]:
+    for field in link.fields:
+        if field.reference is not None and field.reference.part == "key":
+            for node, kept in field.reference.tables.items():
+                yield field, node, kept
 
 
 def missing_columns(checked: Checked) -> Iterator[Finding]:
@@ -79,8 +89,8 @@ def keys_not_unique(checked: Checked) -> Iterator[Finding]:
 def generated_columns_written(checked: Checked) -> Iterator[Finding]:
     for side in checked.link.sides:
         rule = checked.link.delete.get(side.node)
-        restore = checked.link.restore.get(side.node)
-        written = [(name, e.mark) for how in (rule, restore) if how for name, e in how.assignments]
+        others = checked.link.restore.get(side.node), checked.link.stub.get(side.node)
+        written = [(name, e.mark) for how in (rule, *others) if how for name, e in how.assignments]
         for field in checked.link.fields:
             if side.node in field.writes or side.node in field.initial:
                 written.append((field.columns[side.node], field.mark))
@@ -118,6 +128,30 @@ def _left_to_owner(field: Field, node: str) -> bool:
     return field.rule.owner == node and len(field.writes) == 2 and node not in field.initial
 
 
+def stubs_unfilled(checked: Checked) -> Iterator[Finding]:
+    for kind, its, node in _stubs(checked):
+        table, filled = its.table(node), columns_of_stub(its.link, node)
+        for column in table.columns if table else ():
+            given = column.default is not None or column.identity or column.identity_always or column.generated
+            if column.not_null and not given and column.name not in filled:
+                code = "L521" if table and table.has_triggers else "L520"
+                place = its.place(node, column.name)
+                message = f"{place} is NOT NULL without default, and a stub of link {kind.link} has nothing for it"
+                hint = f'say in that link what a stub has: `stub: {{{node}: "set {column.name} = ..."}}`'
+                yield finding(code, kind.mark, message, hint)
+
+
+def _stubs(checked: Checked) -> Iterator[tuple[Kind, Checked, str]]:
+    """What the link makes stubs of, and where."""
+    for field in checked.link.fields:
+        reference = field.reference
+        if reference is not None and reference.missing is Missing.STUB and reference.part == "key":
+            for kind in reference.kinds:
+                link = checked.links.get(kind.link)
+                for node in sorted(field.writes) if link is not None else ():
+                    yield kind, replace(checked, link=link or checked.link), node
+
+
 def lossy_copies(checked: Checked) -> Iterator[Finding]:
     for copy in checked.copies():
         if what := loss(copy.source, copy.column):
@@ -153,6 +187,16 @@ def lookups_not_unique(checked: Checked) -> Iterator[Finding]:
                 listed = ", ".join(names)
                 message = f"{look.node}: {listed} is not unique in {look.table}, so a lookup could find several rows"
                 yield finding("L509", look.mark, message, f"add a unique index on {look.table} ({listed})")
+
+
+def kinds_not_unique(checked: Checked) -> Iterator[Finding]:
+    for _, node, kept in _kind_tables(checked.link):
+        table = checked.tables.get((node, kept.table))
+        for names in ((kept.key,), kept.by) if table else ():
+            if table and table.by_name.keys() >= set(names) and not table.is_unique(names):
+                listed = ", ".join(names)
+                message = f"{node}: {listed} is not unique in {kept.table}, so a kind could be several"
+                yield finding("L509", kept.mark, message, f"add a unique index on {kept.table} ({listed})")
 
 
 def matches_not_unique(checked: Checked) -> Iterator[Finding]:
@@ -289,9 +333,11 @@ RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
     keys_not_unique,
     generated_columns_written,
     required_columns_unfilled,
+    stubs_unfilled,
     lossy_copies,
     unlike_copies,
     lookups_not_unique,
+    kinds_not_unique,
     matches_not_unique,
     null_into_not_null,
     counters_not_exact,

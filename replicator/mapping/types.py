@@ -171,6 +171,15 @@ def _time_loss(a: _Type, b: _Type) -> str | None:
     return f"fractions of a second beyond {room} digits are rounded" if "time" in had and fine > room else None
 
 
+def keeps_apart(source: Column, target: Column) -> bool:
+    """Whether two values of the source that differ are never the same on the target; some may be refused there."""
+    a, b = _Type.of(source), _Type.of(target)
+    if b.name in ("character", "citext") or a.name == "citext":
+        return a.name == b.name
+    texts, integers = {a.name, b.name} <= _TEXT, {a.name, b.name} <= _INTEGERS.keys()
+    return texts or integers or (loss(source, target) is None and mismatch(source, target) is None)
+
+
 def mismatch(source: Column, target: Column) -> str | None:
     """Why the source's text is not always one of the target's type, or None."""
     a, b = _Type.of(source), _Type.of(target)

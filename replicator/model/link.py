@@ -6,7 +6,7 @@ Every part keeps the place in the file it came from, so that any later message c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal
 
@@ -94,6 +94,7 @@ class Missing(Enum):
     WAIT = "wait"  # the record is parked until what it refers to exists
     NULL = "null"  # the field is written as NULL
     LATER = "later"  # as NULL for now, and filled in when what it refers to exists
+    STUB = "stub"  # a stub of what it refers to is made on the target, and filled in when that comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +130,53 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """Both columns hold the key of a record of another link (or of this one)."""
+class Kind:
+    """Records of `link`, as what a reference may be to. `names`: what they are called on each node, if it may be to others."""
 
     link: str
+    names: dict[str, str]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class KindTable:
+    """A node keeps, instead of a kind's name, the `key` of the row of `table` that has the name: in one column, or in
+    several, joined by dots."""
+
+    table: TableName
+    by: tuple[str, ...]
+    key: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The field's columns hold the key of a record of another link (or of this one), or of one of several.
+
+    kinds    the links that the record may be of
+    places   with several kinds, node -> the columns that hold the reference: the kind and the key, or one text `kind,key`
+    tables   node -> where it keeps the kinds, if not by name
+    part     which of the two the field is about, where a node has a column for each: such a reference is two fields
+    """
+
+    kinds: tuple[Kind, ...]
     missing: Missing
     mark: Mark
+    places: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    tables: dict[str, KindTable] = field(default_factory=dict)
+    part: Literal["key", "kind"] = "key"
+
+    @property
+    def several(self) -> bool:
+        return bool(self.places)
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        return tuple(kind.link for kind in self.kinds)
+
+    def renamed(self, old: str, new: str) -> Reference:
+        """With another name of one of the links."""
+        return replace(self, kinds=tuple(replace(k, link=new) if k.link == old else k for k in self.kinds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +218,7 @@ class Field:
     convert      node -> expression over the *other* node's record, giving the value written on `node`
     initial      node -> expression over the other node's record, used when a record is created on `node`, and only then
     values, lookup, reference   at most one of the three, for a field that both sides have
+    carried      a node on which the other field of a reference to several kinds writes this one's column with its own
     A field with none of these is a plain copy. `name` identifies it in state, logs and messages.
     """
 
@@ -190,6 +233,7 @@ class Field:
     reference: Reference | None
     first: str  # the node named first: ValueMap pairs read from it to the other
     mark: Mark
+    carried: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +252,15 @@ class DeleteRule:
 @dataclass(frozen=True, slots=True)
 class Restore:
     """What makes a record of `node` that was only marked as deleted take part again: (column, SQL expression)."""
+
+    node: str
+    assignments: tuple[tuple[str, Expression], ...]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """What a stub has that is made on `node`: (column, SQL expression over the other node's key), beside what fields tell."""
 
     node: str
     assignments: tuple[tuple[str, Expression], ...]
@@ -257,6 +310,7 @@ class Link:
     groups: tuple[Group, ...] = ()
     update_wins: bool = False
     restore: dict[str, Restore] = field(default_factory=dict)
+    stub: dict[str, Stub] = field(default_factory=dict)
     matching: tuple[MatchRule, ...] = ()
     asserts: tuple[Assertion, ...] = ()
 
@@ -274,3 +328,10 @@ class Link:
     @property
     def two_way(self) -> bool:
         return len(self.flows) == 2
+
+    @property
+    def looked_up(self) -> tuple[tuple[str, TableName], ...]:
+        """(node, table) of the tables in which fields look something up."""
+        found = [(f.lookup.node, f.lookup.table) for f in self.fields if f.lookup is not None]
+        found += [(node, kept.table) for f in self.fields if f.reference for node, kept in f.reference.tables.items()]
+        return tuple(dict.fromkeys(found))

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from replicator.model.finding import Mark
-from replicator.model.link import DeleteRule, Expression, Field, Link, Query, Restore, Rule, ValueMap
+from replicator.model.link import DeleteRule, Expression, Field, Link, Query, Restore, Rule, Stub, ValueMap
 from replicator.model.table import TableName
 from replicator.program.layout import Layout
 from replicator.program.projection import Tables
@@ -156,7 +156,7 @@ def _plain(value: Any) -> Any:
         defaults = {"forward": value.forward_default, "backward": value.backward_default}
         others = [f"others {way}: {default}" for way, default in defaults.items() if default is not None]
         return [*(f"{one}: {other}" for one, other in value.pairs), *others]
-    if isinstance(value, DeleteRule | Restore):
+    if isinstance(value, DeleteRule | Restore | Stub):
         sets = [f"{column} = {expression.text}" for column, expression in value.assignments]
         return sets or getattr(value, "kind", "")
     if is_dataclass(value):

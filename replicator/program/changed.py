@@ -41,8 +41,9 @@ def tables_read(link: Link, links: Mapping[str, Link], node: str, paired: bool) 
     side = link.side(node)
     own = tuple(table(name) for name in side.records)
     around = [table(name) for query in side.queries for name in query.tables]
-    around += [table(f.lookup.table) for f in link.fields if f.lookup is not None and f.lookup.node == node]
-    named = dict.fromkeys(state(names.crosswalk(links[f.reference.link])) for f in link.fields if f.reference is not None)
+    around += [table(name) for at, name in link.looked_up if at == node]
+    referred = (name for f in link.fields if f.reference is not None for name in f.reference.links)
+    named = dict.fromkeys(state(names.crosswalk(links[name])) for name in referred)
     pairs = (state(names.crosswalk(link)),) if paired else ()
     dead = (state(names.tombstone(link)),) if paired else ()
     return Read(own, pairs, dead, tuple(named), tuple(dict.fromkeys(around)))
@@ -70,15 +71,15 @@ class Named:
 
 
 def named(layout: Layout, numbers: Sequence[int]) -> tuple[Named, ...] | None:
-    """Of those fields, on the way of the layout; None if one names its record by an expression."""
+    """Of those fields, on the way of the layout; None if one names its record by an expression, or records of several kinds."""
     found = []
     for i in numbers:
         field = layout.link.fields[i]
         if field.reference is None:
             continue
-        if layout.target in field.convert or layout.source not in field.columns:
+        if layout.target in field.convert or layout.source not in field.columns or field.reference.several:
             return None
-        other = layout.links[field.reference.link]
+        other = layout.links[field.reference.links[0]]
         crosswalk, (key,) = state(names.crosswalk(other)), names.pair_columns(other, layout.source)
         column = f"r.{quote(field.columns[layout.source])}"
         table_of = layout.temporary(f"named_{i}")

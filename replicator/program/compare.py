@@ -143,17 +143,15 @@ def _looked_up(layout: Layout) -> str:
     """Lookups on the source, each as a row `l<field>` with one value, `found`."""
     joins = []
     for e in layout.enrichments:
-        lookup = layout.link.fields[e.field].lookup
-        assert lookup is not None
         column, alias = f"r.{quote(layout.feed.columns[e.position])}", f"l{e.field}"
-        found = f"{quote(lookup.by)}::text AS found"
-        if layout.tables[layout.source, lookup.table].is_unique((lookup.key,)):
+        found = f"{e.value} AS found"
+        if layout.tables[layout.source, e.table].is_unique((e.key,)):
             joins.append(
-                f" LEFT JOIN (SELECT {quote(lookup.key)} AS k, {found} FROM {table(lookup.table)}) {alias} ON {alias}.k = {column}"
+                f" LEFT JOIN (SELECT {quote(e.key)} AS k, {found} FROM {table(e.table)}) {alias} ON {alias}.k = {column}"
             )
         else:
             joins.append(
-                f" LEFT JOIN LATERAL (SELECT {found} FROM {table(lookup.table)} k WHERE k.{quote(lookup.key)} = {column}"
+                f" LEFT JOIN LATERAL (SELECT {found} FROM {table(e.table)} k WHERE k.{quote(e.key)} = {column}"
                 f" LIMIT 1) {alias} ON true"
             )
     return "".join(joins)

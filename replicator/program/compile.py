@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from replicator.model.link import Link
+from replicator.model.link import Link, Missing
 from replicator.model.topology import Place
 from replicator.program.direct import compile_direct
 from replicator.program.layout import Layout
@@ -39,25 +39,48 @@ def _limited(layout: Layout) -> tuple[tuple[str, str], ...]:
 
 
 def in_order(links: Sequence[Link], tables: Tables, target: str) -> list[Link]:
-    """Links sorted so that what is referred to, by the link or by a foreign key of the target, comes first; a cycle keeps
-    the order of the files where it closes."""
+    """Links sorted so that what is referred to, by the link or by a foreign key of the target, comes first. In a circle a
+    reference without which a record can be written gives way; if there is none, the order of the files stands where it closes."""
     by_name = {link.name: link for link in links}
+    needs, prefers = _parents(links, tables, target)
+
+    def reaches(start: str, end: str) -> bool:
+        seen, ahead = {start}, [start]
+        while ahead:
+            more = needs[ahead.pop()] - seen
+            seen |= more
+            ahead += more
+        return end in seen
+
     ordered: dict[str, Link] = {}
     visiting: set[str] = set()
 
-    def visit(link: Link) -> None:
-        if link.name in ordered or link.name in visiting:
+    def visit(name: str) -> None:
+        if name in ordered or name in visiting:
             return
-        visiting.add(link.name)
-        for field in link.fields:
-            if field.reference is not None and field.reference.link in by_name:
-                visit(by_name[field.reference.link])
-        parents = tables[target, link.side(target).table].refers_to
-        for other in links:
-            if other.side(target).table in parents:
+        visiting.add(name)
+        soft = {other for other in prefers[name] if not reaches(other, name)}
+        for other in by_name:
+            if other in needs[name] or other in soft:
                 visit(other)
-        ordered[link.name] = link
+        ordered[name] = by_name[name]
 
-    for link in links:
-        visit(link)
+    for name in by_name:
+        visit(name)
     return list(ordered.values())
+
+
+def _parents(links: Sequence[Link], tables: Tables, target: str) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """By link: the links whose records must be there before its own, and those that should."""
+    by_name = {link.name: link for link in links}
+    needs: dict[str, set[str]] = {}
+    prefers: dict[str, set[str]] = {}
+    for link in links:
+        needs[link.name], prefers[link.name] = set(), set()
+        for reference in (field.reference for field in link.fields if field.reference is not None):
+            kinds = needs if reference.missing is Missing.WAIT else prefers
+            kinds[link.name] |= by_name.keys() & set(reference.links)
+        parents = tables[target, link.side(target).table].refers_to
+        keyed = {other.name for other in links if other.side(target).table in parents}
+        needs[link.name] |= keyed - prefers[link.name]
+    return needs, prefers

@@ -18,9 +18,11 @@ from replicator.program.staging import (
     joins_of,
     stage_ddl,
     stage_load,
+    stand_in,
     unique_fields,
     waits_of,
 )
+from replicator.program.stubs import stubs_of_copies
 
 
 def compile_direct(layout: Layout) -> Program:
@@ -40,6 +42,7 @@ def compile_direct(layout: Layout) -> Program:
             update=_update(layout, stage),
             update_partial=_update_partial(layout, stage),
             aside=_aside(layout, stage),
+            apart=_apart(layout, stage),
             delete=_delete(layout, stage),
             clear=(f"TRUNCATE {stage}",),
             sweep=(f"DELETE FROM {stage}",),
@@ -47,6 +50,7 @@ def compile_direct(layout: Layout) -> Program:
         ),
         enrichments=layout.enrichments,
         waits=waits_of(layout),
+        stubs=stubs_of_copies(layout, stage),
         derive=derive_of(layout),
         pages=pages_of(layout),
     )
@@ -81,11 +85,32 @@ def _update_partial(layout: Layout, stage: str) -> str:
 
 def _aside(layout: Layout, stage: str) -> str | None:
     sets, differs = [], []
-    for i, stand_in in unique_fields(layout).items():
+    for i, value in unique_fields(layout).items():
         name, changed = quote(layout.target_column(i).name), layout.differing("t", i, layout.projected[i].value)
-        sets.append(f"{name} = CASE WHEN {changed} THEN {stand_in} ELSE t.{name} END")
+        sets.append(f"{name} = CASE WHEN {changed} THEN {value} ELSE t.{name} END")
         differs.append(changed)
     return _update_statement(layout, stage, ", ".join(sets), "true", " OR ".join(differs)) if sets else None
+
+
+def _apart(layout: Layout, stage: str) -> str | None:
+    """Rows whose keys change take one that nobody has for the moment in which others take theirs."""
+    columns = zip(layout.key_columns(layout.source), layout.key_columns(layout.target), strict=True)
+    for source, target in columns:
+        value = stand_in(target)
+        if value is None or source.base_type != target.base_type:
+            continue
+        before, now = f"s.{quote(fitted('o_' + source.name))}", f"s.{quote(fitted('n_' + source.name))}"
+        same = " AND ".join(f"t.{quote(name)} = {was}" for name, was in key_values(layout))
+        moves = " AND ".join([*act_filter(layout, "'U'"), f"{before} <> {now}"])
+        given = f"CAST(a.stand_in AS {declared(target)})"
+        return (
+            f"WITH away AS MATERIALIZED (SELECT s.seq, {value} AS stand_in FROM {stage} s WHERE {moves}),"
+            f" left_key AS (UPDATE {table(layout.target_side.table)} t SET {quote(target.name)} = {given}"
+            f" FROM {stage} s JOIN away a USING (seq) WHERE {same} RETURNING s.seq)"
+            f" UPDATE {stage} s SET {quote(fitted('o_' + source.name))} = CAST(a.stand_in AS {source.portable})"
+            f" FROM away a JOIN left_key l USING (seq) WHERE a.seq = s.seq"
+        )
+    return None
 
 
 def _update_statement(layout: Layout, stage: str, sets: str, only: str, differs: str) -> str:
@@ -143,9 +168,9 @@ def _hold(layout: Layout, stage: str) -> str | None:
     choices = hold_choices(layout)
     if choices is None:
         return None
-    number, raw = choices
+    number, raw, awaited = choices
     inside = " AND ".join(act_filter(layout, "'I', 'U'"))
     return (
-        f"DELETE FROM {stage} h USING (SELECT s.seq, {number} AS miss, {raw} AS raw FROM {stage} s {joins_of(layout)}"
-        f" WHERE {inside}) m WHERE h.seq = m.seq AND m.miss IS NOT NULL RETURNING h.seq, m.miss, m.raw"
+        f"DELETE FROM {stage} h USING (SELECT s.seq, {number} AS miss, {raw} AS raw, {awaited} AS awaited FROM {stage} s {joins_of(layout)}"
+        f" WHERE {inside}) m WHERE h.seq = m.seq AND m.miss IS NOT NULL RETURNING h.seq, m.miss, m.raw, m.awaited"
     )

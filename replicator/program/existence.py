@@ -116,13 +116,13 @@ def rise(layout: Layout, work: str) -> str | None:
 
 
 def too_late(layout: Layout, work: str) -> str:
-    """Edits that met a dead pair, or a row that is gone (two ways: its own delete is on its way)."""
+    """Edits that met a dead pair, that are a stub's, or of a row that is gone (two ways: its own delete is on its way)."""
     gone = "update_deleted" if layout.link.two_way else "update_missing"
     return (
-        f"{CONFLICT} SELECT {flow_and_link(layout)}, CASE WHEN w.act = 'T' THEN 'update_deleted' ELSE {literal(gone)} END, NULL,"
-        f" {keys_text(layout)}, NULL, NULL, w.stamp, NULL, w.lsn, {literal(layout.target)}, {literal('delete wins')},"
-        f" {literal(str(layout.link.mark))} FROM {work} w"
-        f" WHERE w.op NOT IN {NOBODYS} AND (w.act = 'T' OR (w.act = 'U' AND {_missing(layout)}))"
+        f"{CONFLICT} SELECT {flow_and_link(layout)}, CASE w.act WHEN 'T' THEN 'update_deleted' WHEN 'S' THEN 'update_missing'"
+        f" ELSE {literal(gone)} END, NULL, {keys_text(layout)}, NULL, NULL, w.stamp, NULL, w.lsn, {literal(layout.target)},"
+        f" CASE w.act WHEN 'S' THEN 'a stub has no edits' ELSE 'delete wins' END, {literal(str(layout.link.mark))} FROM {work} w"
+        f" WHERE w.op NOT IN {NOBODYS} AND (w.act IN ('T', 'S') OR (w.act = 'U' AND {_missing(layout)}))"
     )
 
 

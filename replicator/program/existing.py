@@ -15,6 +15,7 @@ from replicator.program.derive import record_sql
 from replicator.program.layout import Layout
 from replicator.program.own import own, value_of
 from replicator.program.pages import LEADING, Pages
+from replicator.program.projection import Enrichment
 from replicator.program.sql import bits, cast, declared, mask_of, quote, table
 from replicator.program.staging import EXISTING, stage_line
 
@@ -22,7 +23,7 @@ from replicator.program.staging import EXISTING, stage_line
 def pages_of(layout: Layout) -> Pages:
     side, feed = layout.source_side, layout.feed
     places = {name: f"r.c_{i}" for i, name in enumerate(feed.columns)}
-    looked_up = {e.field: _looked_up(layout, e.field, e.position) for e in layout.enrichments}
+    looked_up = {e.field: _looked_up(layout, e) for e in layout.enrichments}
     line = stage_line(layout, lambda c: places[c], looked_up, 0, "0/0")
     where = side.where
     return Pages(
@@ -42,10 +43,8 @@ def condition_sql(layout: Layout, condition: Expression) -> str:
     return f"COALESCE(({to_sql(condition, lambda c: value_of(layout.source_side, c))}), false)"
 
 
-def _looked_up(layout: Layout, number: int, position: int) -> str:
+def _looked_up(layout: Layout, one: Enrichment) -> str:
     """What a lookup on the source finds: the natural key of the row that the column refers to."""
-    lookup = layout.link.fields[number].lookup
-    assert lookup is not None
-    column = layout.source_table.column(layout.feed.columns[position])
-    key = cast(f"r.c_{position}", column.type, column.base_type)
-    return f"(SELECT l.{quote(lookup.by)}::text FROM {table(lookup.table)} l WHERE l.{quote(lookup.key)} = {key} LIMIT 1)"
+    column = layout.source_table.column(layout.feed.columns[one.position])
+    key = cast(f"r.c_{one.position}", column.type, column.base_type)
+    return f"(SELECT {one.value} FROM {table(one.table)} l WHERE l.{quote(one.key)} = {key} LIMIT 1)"

@@ -18,7 +18,7 @@ from replicator.program.sql import PARAMETER, declared, differs, literal, quote,
 def heal_of(layout: Layout) -> Heal | None:
     healing = layout.temporary("heal")
     columns = [layout.feed.columns.index(k) for k in layout.source_side.key]
-    own: dict[int, Column] = {i: layout.source_table.column(layout.link.fields[i].columns[layout.source]) for i in layout.tracked}
+    own: dict[int, Column] = {i: layout.source_table.column(layout.link.fields[i].columns[layout.source]) for i in layout.healed}
     columns += [layout.feed.columns.index(c.name) for c in own.values()]
     keys = layout.key_columns(layout.source)
     ddl = ", ".join(
@@ -44,7 +44,7 @@ def _late(layout: Layout, healing: str) -> str:
     keys = layout.source_keys
     ledger, crosswalk = state(names.ledger(layout.link)), state(names.crosswalk(layout.link))
     own_keys = tuple(f"k_{i}" for i in range(len(keys)))
-    met = f"(m.fields & g.fields & {layout.mask(set(layout.tracked))})"
+    met = f"(m.fields & g.fields & {layout.mask(set(layout.healed))})"
     return (
         # A pair that died takes its ledger's authority with it: its values never beat a record made anew.
         f"late AS MATERIALIZED (SELECT h.seq, bit_or({met}) AS met, bit_or(CASE WHEN g.stamp > m.stamp"

@@ -9,6 +9,7 @@ from functools import cached_property
 from replicator.capture.feed import Feed, FeedPart
 from replicator.mapping.expressions import to_sql
 from replicator.mapping.records import columns_by_table, record
+from replicator.mapping.types import keeps_apart
 from replicator.model.link import Expression, Field, Link, Missing, Side
 from replicator.model.table import Column, Table
 from replicator.model.topology import Place
@@ -25,7 +26,7 @@ def is_plain(field: Field) -> bool:
 
 def is_written(field: Field, source: str, target: str) -> bool:
     """Whether a change on `source` is written on `target` (an owner's field is not, on the owner's side)."""
-    return target in field.writes and not is_owned(field, source, target)
+    return target in field.writes and target != field.carried and not is_owned(field, source, target)
 
 
 def is_owned(field: Field, source: str, target: str) -> bool:
@@ -88,6 +89,24 @@ class Layout:
         return tuple(i for i, f in enumerate(self.link.fields) if is_written(f, self.source, self.target))
 
     @cached_property
+    def carried(self) -> dict[int, int]:
+        """Fields whose column another one writes here, as part of one text: number -> that one's."""
+        places = {
+            i: f.reference.places for i, f in enumerate(self.link.fields) if f.reference is not None and f.reference.part == "key"
+        }
+        return {
+            i: next(n for n, place in places.items() if field.reference is not None and place == field.reference.places)
+            for i, field in enumerate(self.link.fields)
+            if field.carried == self.target
+        }
+
+    @cached_property
+    def constant(self) -> tuple[int, ...]:
+        """Fields that read nothing: they are written with whatever else is."""
+        made = ((i, self.link.fields[i].convert.get(self.target)) for i in self.written)
+        return tuple(i for i, value in made if value is not None and not value.reads)
+
+    @cached_property
     def owned(self) -> tuple[int, ...]:
         """Fields the target owns: the source's edits of them are put back."""
         return tuple(i for i, f in enumerate(self.link.fields) if is_owned(f, self.source, self.target))
@@ -95,7 +114,12 @@ class Layout:
     @cached_property
     def tracked(self) -> tuple[int, ...]:
         """Fields that both sides may write, the newer edit winning."""
-        return self._both_ways("latest")
+        return tuple(i for i in self._both_ways("latest") if i not in self.carried)
+
+    @cached_property
+    def healed(self) -> tuple[int, ...]:
+        """Of these, from the source's point of view: fields that may have to be written back there."""
+        return tuple(i for i in self._both_ways("latest") if self.link.fields[i].carried != self.source)
 
     def _both_ways(self, *kinds: str) -> tuple[int, ...]:
         if not self.link.two_way:
@@ -126,8 +150,15 @@ class Layout:
         return tuple(
             i
             for i, f in enumerate(self.link.fields)
-            if self.source in f.writes and (i not in self.written or self.target in f.initial)
+            if self.source in f.writes
+            and (i not in self.written or self.target in f.initial)
+            and not self._fixed(f)
+            and i not in self.carried
         )
+
+    def _fixed(self, field: Field) -> bool:
+        """Whether it says whose slice the record is: that is the row's own key."""
+        return self.target_side.slice and field.columns.get(self.target) in self.target_side.key
 
     @cached_property
     def returning_after_triggers(self) -> tuple[int, ...]:
@@ -141,12 +172,16 @@ class Layout:
             if self.source in f.writes and self.target in f.columns and f.columns[self.target] not in derived
         )
         triggers = self.target_table.has_triggers
-        return tuple(i for i in wanted if i not in self.counted and (triggers or self.target_column(i).generated))
+        return tuple(
+            i for i in wanted if i not in (*self.counted, *self.carried) and (triggers or self.target_column(i).generated)
+        )
 
     def refers_to_self(self, number: int) -> bool:
         """Whether the field holds the key of a record of this link, which may be made in the same batch."""
         field = self.link.fields[number]
-        return self.projected[number].waits_for == self.link.name and self.source in field.columns
+        found = self.projected.get(number)
+        own = field.reference is not None and field.reference.links == (self.link.name,)
+        return found is not None and own and self.source in field.columns
 
     def target_column(self, number: int) -> Column:
         return self.target_table.column(self.link.fields[number].columns[self.target])
@@ -158,13 +193,17 @@ class Layout:
             return False
         if self.target_side.slice or any(side.extends for side in self.link.sides):
             return False
-        referred = any(f.reference and f.reference.link == self.link.name for link in self.links.values() for f in link.fields)
+        referred = any(f.reference and self.link.name in f.reference.links for link in self.links.values() for f in link.fields)
         if self.link.two_way or referred:
             return False
         copies = {
             f.columns[self.source]: f.columns[self.target] for f in self.link.fields if is_plain(f) and self.target in f.writes
         }
-        return tuple(copies.get(k) for k in self.source_side.key) == self.target_side.key
+        if tuple(copies.get(k) for k in self.source_side.key) != self.target_side.key:
+            return False
+        # Where '1' and '01' become one number, only a crosswalk tells whose row it is.
+        pairs = zip(self.key_columns(self.source), self.key_columns(self.target), strict=True)
+        return all(keeps_apart(source, target) for source, target in pairs)
 
     @cached_property
     def feed(self) -> Feed:
@@ -225,8 +264,9 @@ class Layout:
             return field.convert[self.target].reads
         if self.target in field.writes and field.lookup and field.lookup.match:
             return frozenset(c for e in field.lookup.match.values() for c in e.reads)
-        matching = field.columns.get(self.target) in self.target_side.key and self.target_side.slice
-        wanted = self.target in field.writes or matching
+        wanted = (self.target in field.writes and field.carried != self.target) or self._fixed(field)
+        if wanted and field.reference is not None and field.reference.several:
+            return frozenset(field.reference.places[self.source])
         return frozenset({field.columns[self.source]}) if wanted and self.source in field.columns else frozenset()
 
     @cached_property

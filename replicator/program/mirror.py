@@ -12,6 +12,7 @@ from replicator.program.contest import key_text
 from replicator.program.layout import Layout
 from replicator.program.program import Mirror
 from replicator.program.sql import PARAMETER, literal, quote, same_key, state, with_parameters
+from replicator.program.stubs import STUB
 
 
 def mirror_of(layout: Layout) -> Mirror:
@@ -31,21 +32,22 @@ def mirror_of(layout: Layout) -> Mirror:
         setup=f"CREATE TEMP TABLE IF NOT EXISTS {mirror} ({declared}, seq bigint, {source_lsn} pg_lsn, {target_lsn} pg_lsn, stamp bigint)",
         load=f"COPY {mirror} FROM STDIN",
         merge=(
-            # A row with a stamp is a dead pair. Old rows of either key give way: the node that made the pair knows better.
+            # A row with a stamp is a dead pair, one with a position only a stub's. Old rows of either key give way: the node that made the pair knows better.
             f"WITH dead AS (INSERT INTO {tombstone} ({listed}, {source_lsn}, {target_lsn}, stamp, deleted_on)"
             f" SELECT {listed}, {source_lsn}, {target_lsn}, stamp, {literal(layout.source)} FROM {mirror} WHERE stamp IS NOT NULL RETURNING 1)"
             f" DELETE FROM {crosswalk} x USING {mirror} m WHERE m.stamp IS NOT NULL AND {same_pair}",
             # One condition each: joined by OR they could only be tried pair by pair.
             f"DELETE FROM {crosswalk} x USING {mirror} m WHERE m.stamp IS NULL AND {same_source}",
             f"DELETE FROM {crosswalk} x USING {mirror} m WHERE m.stamp IS NULL AND {same_target}",
-            f"INSERT INTO {crosswalk} ({listed}) SELECT DISTINCT ON ({targets}) {listed} FROM {mirror} m WHERE stamp IS NULL"
+            f"INSERT INTO {crosswalk} ({listed}, stub) SELECT DISTINCT ON ({targets}) {listed},"
+            f" CASE WHEN {source_lsn} IS NOT NULL THEN {literal(layout.target)} END FROM {mirror} m WHERE stamp IS NULL"
             f" AND NOT EXISTS (SELECT FROM {mirror} d WHERE d.stamp IS NOT NULL AND d.seq > m.seq"
             f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ORDER BY {targets}, seq DESC",
             *_waits_no_more(layout, mirror),
             f"DELETE FROM {mirror}",
         ),
         recover=with_parameters(
-            f"SELECT ARRAY[{texts}], seq, NULL, NULL, NULL FROM {crosswalk} WHERE seq > {PARAMETER}"
+            f"SELECT ARRAY[{texts}], seq, CASE WHEN stub IS NOT NULL THEN {STUB} END, NULL, NULL FROM {crosswalk} WHERE seq > {PARAMETER}"
             f" UNION ALL SELECT ARRAY[{texts}], seq, {source_lsn}::text, {target_lsn}::text, stamp::text FROM {tombstone} WHERE seq > {PARAMETER}"
             f" ORDER BY 2"
         ),

@@ -32,19 +32,24 @@ from replicator.program.names import fitted
 from replicator.program.passing import alone, announce, is_passed
 from replicator.program.program import Program, Steps
 from replicator.program.returned import before, returned
+from replicator.program.slices import move_of
 from replicator.program.sql import PARAMETER, declared, literal, quote, same_key, state, with_parameters
 from replicator.program.staging import (
     NOBODYS,
+    can_be_filled,
     can_come_later,
     can_miss,
     delete_statement,
     hold_choices,
     joins_of,
+    loosen,
     stage_ddl,
     stage_load,
     unique_fields,
+    waits_for,
     waits_of,
 )
+from replicator.program.stubs import comes_from_stubs, fills_stubs, stubs_of_batch
 from replicator.program.weigh import meet_counters, waits_no_more, weigh
 
 
@@ -83,6 +88,7 @@ def compile_paired(layout: Layout) -> Program:
             before=before(layout, work),
             put_back=put_back(layout, work),
             insert=_insert(layout, work),
+            insert_alone=_insert_alone(layout, work),
             pair=_pair(layout, work),
             swallowed=_swallowed(layout, work) if layout.target_table.has_triggers else None,
             resolve_self=_resolve_self(layout, work),
@@ -93,8 +99,10 @@ def compile_paired(layout: Layout) -> Program:
             clashes=clashes(layout, work),
             waits_no_more=waits_no_more(layout, work),
             rekey=_rekey(layout, work),
+            loosen=loosen(layout, work),
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
-            bury=_bury(layout, work),
+            move=move_of(layout, work, [name for _, name in match_names(layout)], _bury(layout, work, "'G'")),
+            bury=_bury(layout, work, "'D', 'E'" if comes_from_stubs(layout) else "'D'"),
             announce=announce(layout, work),
             alone=alone(layout, work) if match_names(layout) else None,
             remember=_remember(layout, work) if remembered else None,
@@ -104,6 +112,8 @@ def compile_paired(layout: Layout) -> Program:
         ),
         enrichments=layout.enrichments,
         waits=waits_of(layout),
+        stubs=stubs_of_batch(layout, work),
+        fills=fills_stubs(layout),
         mirror=mirror_of(layout),
         heal=heal_of(layout) if tracked else None,
         derive=derive_of(layout),
@@ -130,7 +140,7 @@ def _awaited(layout: Layout) -> list[int]:
 
 def _work_ddl(layout: Layout, work: str) -> str:
     columns = ["seq bigint", 'act "char"', 'op "char"', "stamp bigint", "lsn pg_lsn", "fields bit varying"]
-    columns += ["marks text", "kept bit varying", "miss smallint", "raw text"]
+    columns += ["marks text", "kept bit varying", "miss smallint", "raw text", "awaited text", "stub boolean"]
     columns += ["born boolean NOT NULL DEFAULT false"]
     columns += [f"{quote(f's_{i}')} {c.portable}" for i, c in enumerate(layout.key_columns(layout.source))]
     columns += [f"{quote(f't_{i}')} {declared(c)}" for i, c in enumerate(layout.key_columns(layout.target))]
@@ -142,7 +152,7 @@ def _work_ddl(layout: Layout, work: str) -> str:
         f"f_{i} {layout.source_table.column(layout.link.fields[i].columns[layout.source]).portable}"
         for i in _self_references(layout)
     ]
-    columns += [f"l_{i} text" for i in can_come_later(layout)]
+    columns += [f"{part}_{i} text" for i in can_be_filled(layout) for part in "lk"]
     columns += [f"m_{j} {declared(c)}" for j, c in enumerate(_match_columns(layout))]
     if layout.link.update_wins:
         columns += ['how "char"']
@@ -199,7 +209,8 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     # A record made anew in the transaction that deleted the old one comes after it.
     at = f"d.{quote(names.position_column(layout.source))}"
     dead += f" AND ({at} > s.lsn OR ({at} = s.lsn AND s.op <> 'I'))"
-    choices = [
+    filling, choices = _of_stubs(layout)
+    choices += [
         f"WHEN s.op = 'D'{f' OR NOT {layout.inside}' if layout.inside else ''} THEN CASE WHEN {paired} THEN 'D' ELSE 'X' END",
         f"WHEN {paired} THEN 'U'",
     ]
@@ -217,9 +228,17 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         choices.append("WHEN true THEN 'P'")
     elif layout.may_create:
         choices.append(f"WHEN NOT {layout.may_create} THEN 'P'")
-    choice = hold_choices(layout, born=f"NOT ({paired})")
-    miss, raw = choice if choice else ("NULL", "NULL")
+    new = f"(NOT ({paired}){f' OR {filling}' if filling else ''})"
+    choice = hold_choices(layout, born=new)
+    miss, raw, awaited = choice if choice else ("NULL", "NULL", "NULL")
     written = layout.mask(set(layout.written))
+    changed = f"s.fields & {written}"
+    if layout.constant:
+        changed = (
+            f"CASE WHEN {changed} = {layout.none} THEN {layout.none} ELSE {changed} | {layout.mask(set(layout.constant))} END"
+        )
+    # Without whole before images a value that TOAST keeps off the wire is not known.
+    whole = written if layout.link.two_way else changed
     everything = layout.mask(set(range(layout.width)))
     values = {
         "seq": "s.seq",
@@ -227,16 +246,20 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         "op": "s.op",
         "stamp": "s.stamp",
         "lsn": "s.lsn",
-        "fields": f"CASE WHEN {paired} THEN s.fields & {written} ELSE {written} END",
-        "marks": f"CASE WHEN NOT ({paired}) AND s.op = 'U' AND s.fields <> {everything} THEN {_marks_of_all()} ELSE s.marks END",
-        "kept": f"CASE WHEN {paired} THEN s.fields & {layout.mask(set(layout.owned))} ELSE {layout.none} END",
+        "fields": f"CASE {f'WHEN {filling} THEN {whole} ' if filling else ''}WHEN {paired} THEN {changed} ELSE {written} END",
+        "marks": f"CASE WHEN {new} AND s.op = 'U' AND s.fields <> {everything} THEN {_marks_of_all()} ELSE s.marks END",
+        "kept": f"CASE WHEN {new} THEN {layout.none} ELSE s.fields & {layout.mask(set(layout.owned))} END",
         "miss": miss,
         "raw": raw,
+        "awaited": awaited,
+        "stub": filling or "NULL",
     }
     values |= {f"s_{i}": n for i, n in enumerate(now)}
     for i, key in enumerate(layout.target_keys):
         known = [target_keys[i], *([f"g.{quote(key)}"] if risen else []), *([f"z.{quote(key)}"] if restored else [])]
         values[f"t_{i}"] = f"COALESCE({', '.join(known)})" if len(known) > 1 else known[0]
+        if filling:
+            values[f"t_{i}"] = f"CASE WHEN {filling} AND NOT {_stub_is_there(layout)} THEN NULL ELSE {values[f't_{i}']} END"
     values |= {f"d_{i}": f"s.d_{i}" for i in layout.counted}
     if layout.weighed:
         values["known"] = "s.based | s.answers"
@@ -247,8 +270,9 @@ def _project(layout: Layout, stage: str, work: str) -> str:
     values |= {
         f"f_{i}": f"s.{quote(fitted('n_' + layout.link.fields[i].columns[layout.source]))}" for i in _self_references(layout)
     }
-    for i, miss_later in can_come_later(layout).items():
+    for i, miss_later in can_be_filled(layout).items():
         values[f"l_{i}"] = f"CASE WHEN {miss_later} THEN {layout.projected[i].raw} END"
+        values[f"k_{i}"] = f"CASE WHEN {miss_later} THEN {waits_for(layout.projected[i])} END"
     values |= {f"m_{j}": _match_value(layout, a, b) for j, (a, b) in enumerate(match_names(layout))}
     # Key by key: a join may read the whole crosswalk for every batch, which takes the longer the more there is.
     on = " AND ".join(f"x.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
@@ -257,6 +281,24 @@ def _project(layout: Layout, stage: str, work: str) -> str:
         f" FROM {stage} s LEFT JOIN LATERAL (SELECT * FROM {crosswalk} x WHERE {on} LIMIT 1) x ON true {tombstone_join(layout, dead) if risen else ''}"
         f" {marked_join(layout, before) if restored else ''} {joins_of(layout)}"
     )
+
+
+def _of_stubs(layout: Layout) -> tuple[str, list[str]]:
+    """A condition over `x`: the record comes that the target has a stub of ('' if there are none); and the acts of rows that
+    stubs concern."""
+    choices, filling = [], ""
+    if fills_stubs(layout):
+        filling = f"(x.stub IS NOT DISTINCT FROM {literal(layout.target)})"
+        outside = f"WHEN NOT {layout.inside} THEN 'X' " if layout.inside else ""
+        choices.append(f"WHEN {filling} AND s.op <> 'D' THEN CASE {outside}WHEN {_stub_is_there(layout)} THEN 'A' ELSE 'I' END")
+    if comes_from_stubs(layout):
+        choices.append(f"WHEN x.stub = {literal(layout.source)} THEN CASE s.op WHEN 'D' THEN 'E' ELSE 'S' END")
+    return filling, choices
+
+
+def _stub_is_there(layout: Layout) -> str:
+    same = same_key("t", layout.target_side.key, "x", layout.target_keys)
+    return f"EXISTS (SELECT FROM {layout.target_relation} t WHERE {same})"
 
 
 def _marks_of_all() -> str:
@@ -274,8 +316,9 @@ def _hold(layout: Layout, work: str) -> str | None:
     pending = " ".join(f"WHEN {_unsettled(i)} THEN {i}" for i in selfs)
     number = f"CASE WHEN miss IS NOT NULL THEN miss {pending} END"
     raw = f"CASE WHEN miss IS NOT NULL THEN raw {' '.join(f'WHEN {_unsettled(i)} THEN f_{i}::text' for i in selfs)} END"
+    awaited = f"CASE WHEN miss IS NOT NULL THEN awaited ELSE {literal(layout.link.name)} END"
     acts = "'I', 'A', 'U', 'P'" if layout.target_side.slice else "'I', 'A', 'U'"
-    return f"DELETE FROM {work} WHERE act IN ({acts}) AND {number} IS NOT NULL RETURNING seq, {number}, {raw}"
+    return f"DELETE FROM {work} WHERE act IN ({acts}) AND {number} IS NOT NULL RETURNING seq, {number}, {raw}, {awaited}"
 
 
 def _unsettled(number: int) -> str:
@@ -283,9 +326,9 @@ def _unsettled(number: int) -> str:
 
 
 def _later(layout: Layout, work: str) -> str | None:
-    """References that are left empty until their record comes: (seq, field, raw value)."""
+    """References that are left empty until their record comes: (seq, field, raw value, link)."""
     asked = [
-        f"SELECT seq, {i}, l_{i} FROM {work} WHERE act IN ('N', 'U') AND l_{i} IS NOT NULL AND v_{i} IS NULL AND get_bit(fields, {i}) = 1"
+        f"SELECT seq, {i}, l_{i}, k_{i} FROM {work} WHERE act IN ('N', 'U') AND l_{i} IS NOT NULL AND v_{i} IS NULL AND get_bit(fields, {i}) = 1"
         for i in can_come_later(layout)
     ]
     return " UNION ALL ".join(asked) or None
@@ -302,17 +345,23 @@ def _adopt(layout: Layout, work: str) -> str | None:
     inside = f" AND {layout.target_inside}" if layout.target_inside and not is_slice else ""
     keys = [f"t.{quote(k)}" for k in layout.target_side.key]
     free = same_key("x", layout.target_keys, "t", layout.target_side.key)
+    paired = f"EXISTS (SELECT FROM {crosswalk} x WHERE {free})"
+    # A stub says nothing of what its record matches: neither it nor another record is taken by guessing.
+    taken, doubtful = paired, "false"
+    if comes_from_stubs(layout):
+        taken, doubtful = paired.replace(free, f"{free} AND x.stub IS NULL"), paired
+    acts = "'I', 'P', 'A'" if fills_stubs(layout) else "'I', 'P'"  # A: it has a stub here
     found = ", ".join(f"{k} AS t_{i}" for i, k in enumerate(keys))
     ours = "row_number() OVER (PARTITION BY {} ORDER BY w.seq)" if is_slice else "count(*) OVER (PARTITION BY {})"
     chosen = (
         "CASE WHEN theirs = 1 AND ours = 1 THEN 'A' ELSE 'X' END"
         if is_slice
-        else "CASE WHEN theirs = 1 AND ours = 1 THEN 'A' ELSE 'M' END"
+        else "CASE WHEN theirs = 1 AND ours = 1 AND w.act <> 'A' AND NOT doubtful THEN 'A' ELSE 'M' END"
     )
     return (
-        f"WITH found AS (SELECT w.seq, {found}, count(*) OVER (PARTITION BY w.seq) AS theirs,"
+        f"WITH found AS (SELECT w.seq, {found}, count(*) OVER (PARTITION BY w.seq) AS theirs, {doubtful} AS doubtful,"
         f" {ours.format(', '.join(keys))} AS ours FROM {work} w JOIN {layout.target_relation} t ON {on}"
-        f" WHERE w.act IN ('I', 'P'){inside} AND NOT EXISTS (SELECT FROM {crosswalk} x WHERE {free}))"
+        f" WHERE w.act IN ({acts}){inside} AND NOT {taken})"
         f" UPDATE {work} w SET act = {chosen},"
         f" {', '.join(f't_{i} = f.t_{i}' for i in range(len(keys)))} FROM found f WHERE f.seq = w.seq"
     )
@@ -344,19 +393,36 @@ def _insert(layout: Layout, work: str) -> str:
     )
 
 
+def _insert_alone(layout: Layout, work: str) -> str | None:
+    """The same for a batch of one record, which may get its key from a trigger: whatever it is, it is told."""
+    if not layout.target_table.has_triggers or layout.target_side.extends:
+        return None
+    keys = [quote(k) for k in layout.target_side.key]
+    sets = ", ".join(f"t_{i} = made.{k}" for i, k in enumerate(keys))
+    return (
+        f"WITH made AS ({_insert(layout, work)} RETURNING {', '.join(keys)}) UPDATE {work} SET {sets} FROM made WHERE act = 'I'"
+    )
+
+
 def _pair(layout: Layout, work: str) -> str:
     """New pairs; rows that were inserted become `N` so that a second pass over a link to itself leaves them alone."""
     keys = [f"s_{i}" for i in range(len(layout.source_keys))] + [f"t_{i}" for i in range(len(layout.target_keys))]
     settled = "".join(f" AND NOT ({_unsettled(i)})" for i in _awaited(layout))
     columns = ", ".join(quote(k) for k in (*layout.source_keys, *layout.target_keys))
     texts = ", ".join(f"{quote(k)}::text" for k in (*layout.source_keys, *layout.target_keys))
+    filled = ""
+    if fills_stubs(layout):
+        own = " AND ".join(f"x.{quote(k)} = made.s_{i}" for i, k in enumerate(layout.source_keys))
+        filled = (
+            f", filled AS (DELETE FROM {state(names.crosswalk(layout.link))} x USING made WHERE x.stub IS NOT NULL AND {own})"
+        )
     # A record made again whose pair lives (V) needs no other.
     again = " OR act IN ('R', 'V')" if layout.link.update_wins else ""
     unpaired = " WHERE how IS DISTINCT FROM 'V'" if layout.link.update_wins else ""
     how = ", how" if layout.link.update_wins else ""
     return (
         f"WITH made AS (UPDATE {work} SET act = CASE WHEN act = 'A' THEN 'U' ELSE 'N' END, born = true"
-        f" WHERE (act = 'I'{settled}) OR (act = 'A'{settled}){again} RETURNING {', '.join(keys)}, stamp{how})"
+        f" WHERE (act = 'I'{settled}) OR (act = 'A'{settled}){again} RETURNING {', '.join(keys)}, stamp{how}){filled}"
         f" INSERT INTO {state(names.crosswalk(layout.link))} ({columns}, seq, made)"
         f" SELECT {', '.join(keys)}, nextval('replicator.pair_seq'), stamp FROM made{unpaired} RETURNING {texts}, seq"
     )
@@ -380,7 +446,8 @@ def _resolve_self(layout: Layout, work: str) -> str | None:
 
 
 def _update(layout: Layout, work: str) -> str:
-    passed = is_passed(layout, layout.target)
+    passed, filling = is_passed(layout, layout.target), fills_stubs(layout)
+    initial = [i for i, f in enumerate(layout.link.fields) if layout.target in f.initial]
     sets, changes = [], []
     for i in layout.written:
         name = quote(layout.target_column(i).name)
@@ -389,8 +456,16 @@ def _update(layout: Layout, work: str) -> str:
             change = "true"  # also where it changes nothing: the further nodes must hear of the stamp
         if i in layout.counted:
             value, change = f"COALESCE(t.{name}, 0) + w.d_{i}", f"w.d_{i} <> 0"
+        if filling and i in initial:
+            continue
         sets.append(f"{name} = CASE WHEN get_bit(w.fields, {i}) = 1 THEN {value} ELSE t.{name} END")
         changes.append(f"(get_bit(w.fields, {i}) = 1 AND {change})")
+    for i in initial if filling else ():
+        name = quote(layout.target_column(i).name)
+        now = f"CASE WHEN get_bit(w.fields, {i}) = 1 THEN w.v_{i} ELSE t.{name} END" if i in layout.written else f"t.{name}"
+        value = f"CASE WHEN w.stub THEN w.i_{i} ELSE {now} END"
+        sets.append(f"{name} = {value}")
+        changes.append(layout.differing("t", i, value))
     if not sets:
         return ""
     return (
@@ -425,17 +500,19 @@ def _rekey(layout: Layout, work: str) -> str:
     )
 
 
-def _bury(layout: Layout, work: str) -> str:
+def _bury(layout: Layout, work: str, acts: str) -> str:
     """Dead pairs: changes of the source up to the delete, and of the target up to now, came before anyone knew."""
     keys = [quote(k) for k in (*layout.source_keys, *layout.target_keys)]
     source_lsn, target_lsn = (quote(names.position_column(n)) for n in (layout.source, layout.target))
     ignored = layout.link.delete.get(layout.target)
     here = "'FFFFFFFF/FFFFFFFF'::pg_lsn" if ignored and ignored.kind == "ignore" else "pg_current_wal_insert_lsn()"
+    # Of a stub that is gone the record itself may be on its way.
+    here = f"CASE WHEN act = 'E' THEN '0/0'::pg_lsn ELSE {here} END" if "'E'" in acts else here
     gone = ", ".join(f"x.{k}" for k in keys)
     texts = ", ".join(f"{k}::text" for k in keys)
     return (
         f"WITH gone AS (DELETE FROM {state(names.crosswalk(layout.link))} x USING {work} w"
-        f" WHERE w.act = 'D' AND {pair_of('x', layout.target_keys)} RETURNING {gone}, w.lsn, w.stamp)"
+        f" WHERE w.act IN ({acts}) AND {pair_of('x', layout.target_keys)} RETURNING {gone}, w.act, w.lsn, w.stamp)"
         f" INSERT INTO {state(names.tombstone(layout.link))} ({', '.join(keys)}, {source_lsn}, {target_lsn}, stamp, seq, deleted_on)"
         f" SELECT {', '.join(keys)}, lsn, {here}, stamp, nextval('replicator.pair_seq'), {literal(layout.source)} FROM gone"
         f" RETURNING {texts}, seq, {source_lsn}::text, {target_lsn}::text, stamp::text"
@@ -449,10 +526,13 @@ def _remember(layout: Layout, work: str) -> str:
     keys = ", ".join(f"w.t_{i}" for i in range(len(layout.target_keys)))
     risen = " OR w.how = 'V'" if layout.link.update_wins else ""
     written = f"((w.act IN {WRITING} AND w.fields <> {layout.none}){risen})"
+    fields = "w.fields"  # with those that others carry
+    for carried, by in layout.carried.items():
+        fields = f"({fields} | CASE get_bit(w.fields, {by}) WHEN 1 THEN {layout.mask({carried})} ELSE {layout.none} END)"
     return (
         f"INSERT INTO {state(names.ledger(layout.link))} ({columns}, fields, stamp, lsn, source_lsn)"
-        f" SELECT {keys}, w.fields, w.stamp, pg_current_wal_insert_lsn(), w.lsn FROM {work} w WHERE w.marks IS NULL AND {written}"
-        f" UNION ALL SELECT {keys}, m.fields & w.fields, m.stamp, pg_current_wal_insert_lsn(), m.lsn FROM {work} w"
+        f" SELECT {keys}, {fields}, w.stamp, pg_current_wal_insert_lsn(), w.lsn FROM {work} w WHERE w.marks IS NULL AND {written}"
+        f" UNION ALL SELECT {keys}, m.fields & {fields}, m.stamp, pg_current_wal_insert_lsn(), m.lsn FROM {work} w"
         f" CROSS JOIN LATERAL replicator.touches(w.fields, w.stamp, w.lsn, w.marks) m WHERE w.marks IS NOT NULL AND {written}"
     )
 

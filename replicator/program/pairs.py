@@ -13,7 +13,7 @@ from replicator.model.link import Link
 from replicator.program import names
 from replicator.program.compare import is_record, records_of, takes_part
 from replicator.program.layout import Layout
-from replicator.program.sql import declared, quote, state
+from replicator.program.sql import declared, literal, quote, state
 
 BUCKETS = 512
 
@@ -63,7 +63,9 @@ def pair_checks(link: Link, layouts: Mapping[str, Layout], node: str) -> PairChe
     theirs, gone = layout.temporary("theirs"), layout.temporary("gone")
     numbered = _numbered(link)
     in_buckets = f"SELECT {listed} FROM ({numbered}) x WHERE (x.hash & {BUCKETS - 1}) IN ({{buckets}})"
-    without = f"SELECT {listed} FROM {crosswalk} x WHERE NOT EXISTS (SELECT FROM ({present}) p WHERE {mine})"
+    # The other node's stubs have no record here yet (program/stubs.py).
+    expected = f"x.stub IS DISTINCT FROM {literal(link.other(node).node)}"
+    without = f"SELECT {listed} FROM {crosswalk} x WHERE {expected} AND NOT EXISTS (SELECT FROM ({present}) p WHERE {mine})"
 
     def both(alias: str) -> str:
         arrays = (f"ARRAY[{', '.join(f'{alias}.{quote(c)}::text' for c in part)}]" for part in (first, second))

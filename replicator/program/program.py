@@ -7,6 +7,7 @@ need is None. Temporary tables are per session and carry the link's name.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from replicator.capture.feed import Feed
 from replicator.capture.satellites import Satellite
@@ -17,11 +18,47 @@ from replicator.program.projection import Enrichment
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A field whose value may be missing. `link`: the reference whose new pair helps (None: a lookup or value map)."""
+    """What to say of a field whose value may be missing: `waits`, with the name of the link whose record would help, or
+    `unknown`, where none would."""
 
     field: int
+    waits: str
+    unknown: str
+
+    def message(self, link: str | None) -> str:
+        return self.unknown if link is None else f"{self.waits} {link} that is not there yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a record would wait for: a record of `link` (None: nothing that would come)."""
+
     link: str | None
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeStubs:
+    """How records of `link` that a field refers to, and that are not there yet, get a stub; see program/stubs.py.
+
+    own     whether these are records of the field's own link
+    make    the stubs and their pairs; returns the pairs as text, with their seq
+    settle  run if there were any: what refers to them
+    """
+
+    link: str
+    own: bool
+    make: str
+    settle: tuple[str, ...]
+
+
+class Move(NamedTuple):
+    """How slices go over to another row, statement by statement; `mark` tells how many do. See program/slices.py."""
+
+    mark: str
+    leave: str
+    bury: str
+    enter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +71,7 @@ class Steps:
     hold        takes out what cannot be told yet; returns (seq, field, raw value, link waited for)
     adopt       match keys: I -> A, or M; `ambiguous` takes the M out and returns their seq
     restore     records that were only marked as deleted take part again
-    later       after the records are made: references left empty until their record comes; (seq, field, raw value)
+    later       after the records are made: references left empty until their record comes; (seq, field, raw value, link)
     mint        keys that the target generates, for rows to insert
     contest     takes the lost fields out of `work.fields`, logs conflicts; returns the number logged
     stand_up    deletes that meet an edit made here unseen: logged; where edits win, kept back (K); returns the number logged
@@ -46,6 +83,7 @@ class Steps:
     before      what stood here, for tables whose triggers may change more than is written
     put_back    edits of fields that the target owns: logged, marked to be returned
     insert, update, delete   the target's rows; each returns its count
+    loosen      records of a circle of foreign keys let go of each other, before they are deleted
     aside       unique values about to change step aside first, so that rows may swap them (after a refusal only)
     update_partial   the same for rows with an unchanged TOAST value that their wire image lacks
     pair        new pairs into the crosswalk; returns them as text for the other node, with their seq
@@ -56,6 +94,7 @@ class Steps:
     waits_no_more   closes conflicts of deleted records that waited for a person
     clashes     after project, for a row that was refused: (unique columns, key of the record that has the values)
     rekey       the source's key has changed
+    move        slices whose record has become another's leave their row (act G for the moment) and look for the other
     bury        pairs of deleted records become tombstones; returns them as text for the other node
     clear, sweep   empty the session's tables: for good, or cheaply after a few rows
     announce    says in the target's log with which stamps the rows that follow are written, for the flows that pass them on
@@ -72,6 +111,9 @@ class Steps:
     sweep: tuple[str, ...]
     update_partial: str | None = None
     aside: str | None = None
+    apart: str | None = None
+    insert_alone: str | None = None
+    loosen: str | None = None
     count: str | None = None
     hold: str | None = None
     adopt: str | None = None
@@ -96,6 +138,7 @@ class Steps:
     clashes: str | None = None
     waits_no_more: str | None = None
     rekey: str | None = None
+    move: Move | None = None
     bury: str | None = None
     announce: str | None = None
     alone: str | None = None
@@ -158,6 +201,8 @@ class Program:
 
     setup   DDL of the session's temporary tables
     pages   how the source's records are read as they are
+    stubs   made for records that are referred to and not there, before `hold`
+    fills   whether the target may have a stub of a record that is new on the source
     load    the COPY statement that fills the stage; `header` names what stands before the values in each line
     edits_load, edits_forget   the target's own users' edits that were read lately, kept in the session
     newest_entry    position of the newest entry in the target's ledger that lies behind a position
@@ -179,6 +224,8 @@ class Program:
     enrichments: tuple[Enrichment, ...] = ()
     limited: tuple[tuple[str, str], ...] = ()
     waits: tuple[Wait, ...] = ()
+    stubs: tuple[MakeStubs, ...] = ()
+    fills: bool = False
     mirror: Mirror | None = None
     heal: Heal | None = None
     derive: Derive | None = None

@@ -9,28 +9,39 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from replicator.errors import ConfigurationError
 from replicator.mapping.expressions import to_sql
 from replicator.model.link import Expression, Field, Link, Lookup, Missing, ValueMap
 from replicator.model.table import Column, Table, TableName
-from replicator.program import names
 from replicator.program.names import fitted
-from replicator.program.sql import PARAMETER, cast, declared, literal, quote, state, table, with_parameters
+from replicator.program.references import At, Option, referenced
+from replicator.program.sql import PARAMETER, cast, declared, literal, quote, table, with_parameters
 
 Tables = Mapping[tuple[str, TableName], Table]  # (node, table) -> what the database says of it
 
 
 @dataclass(frozen=True, slots=True)
 class Enrichment:
-    """A value read on the source beside the row: `sql` takes an array of raw keys and gives (key, value) as text.
+    """A value read on the source beside the row: that of `table`'s row whose `key` the row has, SQL `value` over its columns.
 
-    `position` is the place of the raw key in the feed's columns; `stage_type` the type the value is staged as.
+    `position` is the place of the key in the feed's columns, `type` its type; `stage_type` the type the value is staged as.
     """
 
     field: int
     position: int
-    sql: str
-    stage_type: str
+    table: TableName
+    key: str
+    value: str
+    type: str
+    stage_type: str = "text"
+
+    @property
+    def sql(self) -> str:
+        """Takes an array of raw keys and gives (key, value) as text."""
+        # The key as its output function writes it, as on the wire; ::text may differ (boolean, char(n)).
+        return with_parameters(
+            f"SELECT format('%s', {quote(self.key)}), {self.value} FROM {table(self.table)}"
+            f" WHERE {quote(self.key)} = ANY(CAST({PARAMETER} AS text[])::{self.type}[])"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +50,18 @@ class Projected:
     joins   join clauses that the value needs
     miss    SQL condition: there should be a value and there is none (None: cannot happen)
     raw     SQL of the raw source value that found nothing, for messages and for waiting
-    waits_for   link whose new pair would help (None: nothing on our side would)
+    waits   SQL of the name of the link whose new pair would help (None: nothing on our side would)
+    unknown   SQL condition: whatever comes, there will be no value (of a reference that may be left empty, or get a stub)
+    options   the links that a reference may lead to
     """
 
     value: str
     joins: tuple[str, ...] = ()
     miss: str | None = None
     raw: str | None = None
-    waits_for: str | None = None
+    waits: str | None = None
+    unknown: str | None = None
+    options: tuple[Option, ...] = ()
 
 
 def staged(column: str) -> str:
@@ -88,11 +103,12 @@ def project(
     """The value that `field` takes on the target (nodes: source, target)."""
     source_node, target_node = nodes
     wanted = target.column(field.columns[target_node])
-    if field.reference is not None and target_node in field.convert:
-        other = links[field.reference.link].side(source_node)
-        kind = tables[source_node, other.table].column(other.key[0]).portable
-        value = f"CAST(({to_sql(field.convert[target_node], image.column)}) AS {kind})"
-        return _referenced(links[field.reference.link], field, f"r{image.alias}{number}", value, wanted, nodes)
+    if field.reference is not None:
+        looked_up = f"s.{quote(f'{image.looked_up}_{number}')}"
+        at = At(links, tables, source_node, target_node, image.column, looked_up, f"r{image.alias}{number}")
+        to = referenced(at, field, wanted)
+        miss = None if field.reference.missing is Missing.NULL else to.miss
+        return Projected(to.value, to.joins, miss, to.raw, to.waits, to.unknown, to.options)
     if target_node in field.convert:
         return Projected(expression(field.convert[target_node], wanted, image))
     if field.lookup is not None and field.lookup.match:
@@ -113,8 +129,6 @@ def project(
         if default is not None:
             result = f"CASE WHEN {value} IS NOT NULL AND {found} IS NULL THEN CAST({literal(default)} AS {declared(wanted)}) ELSE {result} END"
         return Projected(result, joins, miss, f"{value}::text")
-    if field.reference is not None:
-        return _referenced(links[field.reference.link], field, f"r{image.alias}{number}", value, wanted, nodes)
     return Projected(cast(value, given.portable, declared(wanted)))
 
 
@@ -183,30 +197,19 @@ def _lookup_join(field: Field, alias: str, value: str, tables: Tables) -> tuple[
     return (f"LEFT JOIN ({inner}) {alias} ON {alias}.natural_key = {wish}",), f"{alias}.found", "?"
 
 
-def _referenced(other: Link, field: Field, alias: str, value: str, wanted: Column, nodes: tuple[str, str]) -> Projected:
-    source_keys, target_keys = names.pair_columns(other, nodes[0]), names.pair_columns(other, nodes[1])
-    if len(source_keys) != 1 or len(target_keys) != 1:
-        raise ConfigurationError(f"{field.mark}: link {other.name} has a key of several columns and cannot be referred to")
-    join = f"LEFT JOIN {state(names.crosswalk(other))} {alias} ON {alias}.{quote(source_keys[0])} = {value}"
-    found = f"{alias}.{quote(target_keys[0])}"
-    assert field.reference is not None
-    waits = field.reference.missing is not Missing.NULL
-    miss = f"{value} IS NOT NULL AND {found} IS NULL" if waits else None
-    return Projected(cast(found, "?", declared(wanted)), (join,), miss, f"{value}::text", other.name)
-
-
 def enrichments(link: Link, source: Table, source_node: str, positions: dict[str, int]) -> tuple[Enrichment, ...]:
     """Lookups whose table is on the source: the natural key is read there, in the batch, as of now."""
     found = []
     for number, field in enumerate(link.fields):
+        kept = field.reference.tables.get(source_node) if field.reference else None
+        if field.reference is not None and kept is not None:
+            kind = source.column(field.reference.places[source_node][0])
+            name = " || '.' || ".join(f"{quote(column)}::text" for column in kept.by)
+            found.append(Enrichment(number, positions[kind.name], kept.table, kept.key, name, kind.base_type))
         lookup = field.lookup
         if lookup is None or lookup.node != source_node or field.columns[source_node] not in positions:
             continue
         column = source.column(field.columns[source_node])
-        # The key as its output function writes it, as on the wire; ::text may differ (boolean, char(n)).
-        sql = with_parameters(
-            f"SELECT format('%s', {quote(lookup.key)}), {quote(lookup.by)}::text FROM {table(lookup.table)}"
-            f" WHERE {quote(lookup.key)} = ANY(CAST({PARAMETER} AS text[])::{column.base_type}[])"
-        )
-        found.append(Enrichment(number, positions[column.name], sql, "text"))
+        natural = f"{quote(lookup.by)}::text"
+        found.append(Enrichment(number, positions[column.name], lookup.table, lookup.key, natural, column.base_type))
     return tuple(found)

@@ -13,10 +13,7 @@ def under_another_name(links: list[Link], name: str) -> list[Link]:
     new = other_name(name)
 
     def renamed(one: Link) -> Link:
-        fields = tuple(
-            replace(f, reference=replace(f.reference, link=new)) if f.reference and f.reference.link == name else f
-            for f in one.fields
-        )
+        fields = tuple(replace(f, reference=f.reference.renamed(name, new)) if f.reference else f for f in one.fields)
         return replace(one, name=new if one.name == name else one.name, fields=fields)
 
     return [renamed(one) for one in links]

@@ -48,6 +48,10 @@ def returned(layout: Layout, work: str) -> str | None:
                 clauses.setdefault(i, []).append("w.how = 'R'")
     for i, written in _derived_from(layout).items():
         clauses.setdefault(i, []).append(f"(w.act = 'U' AND w.fields & {layout.mask(written)} <> {layout.none})")
+    for i, other in layout.carried.items():
+        clauses.pop(i, None)
+        if other in clauses:
+            clauses[i] = clauses[other]
     if not clauses:
         return None
     mask = " || ".join(

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 
 from replicator.mapping.expressions import to_sql
 from replicator.model.link import Missing
-from replicator.model.table import Column
+from replicator.model.table import Column, TableName
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.program import Wait
+from replicator.program.projection import Projected
 from replicator.program.sql import declared, literal, quote
 
+FILLED = (Missing.LATER, Missing.STUB)
 # The staged operation of a change that is the other node's answer, not a user's edit; and of one whose record was made
 # again there, and has to be here.
 ANSWER, REMADE = "B", "A"
@@ -70,6 +72,12 @@ def joins_of(layout: Layout) -> str:
     return " ".join(join for p in both for join in p.joins)
 
 
+def _needed(layout: Layout) -> dict[int, Projected]:
+    """Fields without whose value a record is not written: those that are, and those that say whose slice it is."""
+    told = {i: p for i, p in layout.projected.items() if i in layout.written}
+    return told | (layout.matched if layout.target_side.slice else {})
+
+
 def act_filter(layout: Layout, operations: str) -> list[str]:
     """Conditions: a staged row of these operations that takes part in the link."""
     inside = [layout.inside] if layout.inside else []
@@ -86,6 +94,38 @@ def delete_statement(layout: Layout, using: str, where: str) -> str:
         return ""
     sets = ", ".join(f"{quote(c)} = {to_sql(e, lambda name: 't.' + quote(name))}" for c, e in rule.assignments)
     return f"UPDATE {target} t SET {sets} FROM {using} WHERE {where}"
+
+
+def loosen(layout: Layout, work: str) -> str | None:
+    """Records about to be deleted let go of those that refer back to them: in a circle of foreign keys none can go first."""
+    rule = layout.link.delete.get(layout.target)
+    if (rule is not None and rule.kind != "delete") or not _in_circle(layout):
+        return None
+    columns = [layout.target_column(i) for i in layout.written if layout.link.fields[i].reference is not None]
+    free = [quote(c.name) for c in columns if not c.not_null]
+    if not free:
+        return None
+    same = " AND ".join(f"t.{quote(k)} = w.t_{i}" for i, k in enumerate(layout.target_side.key))
+    held = " OR ".join(f"t.{c} IS NOT NULL" for c in free)
+    sets = ", ".join(f"{c} = NULL" for c in free)
+    return f"UPDATE {layout.target_relation} t SET {sets} FROM {work} w WHERE w.act = 'D' AND {same} AND ({held})"
+
+
+def _in_circle(layout: Layout) -> bool:
+    """Whether foreign keys lead from the target's table over others back to it, as far as links know the tables."""
+    start = layout.target_side.table
+    seen: set[TableName] = set()
+    ahead = list(layout.target_table.refers_to - {start})
+    while ahead:
+        name = ahead.pop()
+        found = layout.tables.get((layout.target, name))
+        if name in seen or found is None:
+            continue
+        seen.add(name)
+        if start in found.refers_to:
+            return True
+        ahead += found.refers_to
+    return False
 
 
 def stand_in(column: Column) -> str | None:
@@ -112,52 +152,77 @@ def unique_fields(layout: Layout) -> dict[int, str]:
 
 
 def can_miss(layout: Layout) -> dict[int, str]:
-    """Field number -> condition over `s` and joins. References to the link itself are settled later, pass by pass."""
-    return {
-        i: p.miss
-        for i, p in layout.projected.items()
-        if p.miss is not None and not layout.refers_to_self(i) and i in layout.written and not _later(layout, i)
-    }
+    """Field number -> condition over `s` and joins, for what a record is parked for. References to the link itself are
+    settled later, pass by pass; those that may be left empty, or get a stub, are only missed if nothing could ever come."""
+    found = {}
+    for i, p in _needed(layout).items():
+        condition = p.unknown if i in can_be_filled(layout) else _either(p.miss, p.unknown)
+        if condition is not None and not layout.refers_to_self(i):
+            found[i] = condition
+    return found
 
 
-def can_come_later(layout: Layout) -> dict[int, str]:
-    """Field number -> condition over `s` and joins, for references that are left empty until their record comes."""
-    return {i: p.miss for i, p in layout.projected.items() if p.miss is not None and i in layout.written and _later(layout, i)}
+def _either(one: str | None, other: str | None) -> str | None:
+    return f"(({one}) OR {other})" if one and other else one or other
+
+
+def can_be_filled(layout: Layout) -> dict[int, str]:
+    """Field number -> condition over `s` and joins, for references without whose record theirs is written all the same."""
+    return {i: p.miss for i, p in layout.projected.items() if p.miss is not None and _missing(layout, i) in FILLED}
+
+
+def can_come_later(layout: Layout) -> list[int]:
+    """References that are left empty until their record comes."""
+    return [i for i in can_be_filled(layout) if _missing(layout, i) is Missing.LATER]
+
+
+def can_be_stub(layout: Layout) -> list[int]:
+    """References that get a stub until their record comes."""
+    return [i for i in can_be_filled(layout) if _missing(layout, i) is Missing.STUB]
 
 
 def miss_of(layout: Layout, number: int) -> str | None:
     """The condition under which the record waits for this field, be it for another of its own link."""
-    return None if _later(layout, number) else layout.projected[number].miss
+    projected = layout.projected[number]
+    return projected.unknown if _missing(layout, number) in FILLED else _either(projected.miss, projected.unknown)
 
 
-def _later(layout: Layout, number: int) -> bool:
+def _missing(layout: Layout, number: int) -> Missing | None:
     reference = layout.link.fields[number].reference
-    return reference is not None and reference.missing is Missing.LATER
+    return reference.missing if reference is not None and number in layout.written else None
 
 
-def hold_choices(layout: Layout, born: str = "false") -> tuple[str, str] | None:
-    """SQL of the number of the first field that cannot be told (NULL: all can), and of its raw value.
-    `born`: a condition under which the record is new on the target, so that every field counts, changed or not."""
+def hold_choices(layout: Layout, born: str = "false") -> tuple[str, str, str] | None:
+    """SQL of the number of the first field that cannot be told (NULL: all can), of its raw value, and of the link whose
+    record it waits for (NULL: none). `born`: a condition under which the record is new on the target, so that every field
+    counts, changed or not."""
     misses = can_miss(layout)
     if not misses:
         return None
     conditions = {i: f"({born} OR get_bit(s.fields, {i}) = 1) AND {m}" for i, m in misses.items()}
+    told = _needed(layout)
     number = " ".join(f"WHEN {condition} THEN {i}" for i, condition in conditions.items())
-    raw = " ".join(f"WHEN {condition} THEN {layout.projected[i].raw}" for i, condition in conditions.items())
-    return f"CASE {number} END", f"CASE {raw} END"
+    raw = " ".join(f"WHEN {condition} THEN {told[i].raw}" for i, condition in conditions.items())
+    waits = " ".join(f"WHEN {condition} THEN {waits_for(told[i])}" for i, condition in conditions.items())
+    return f"CASE {number} END", f"CASE {raw} END", f"CASE {waits} END"
+
+
+def waits_for(projected: Projected) -> str:
+    return f"CAST({projected.waits or 'NULL'} AS text)"
 
 
 def waits_of(layout: Layout) -> tuple[Wait, ...]:
     waits = []
-    for i, projected in layout.projected.items():
-        if projected.miss is None or i not in layout.written:
+    for i, projected in _needed(layout).items():
+        if projected.miss is None and projected.unknown is None:
             continue
         field = layout.link.fields[i]
-        if projected.waits_for is not None:
-            message = f"{field.mark}: field {field.name} refers to a record of link {projected.waits_for} that is not there yet"
+        place = f"{field.mark}: field {field.name}"
+        if field.reference is not None:
+            unknown = f"{place}: `link` does not list this kind of record, or the kind has no row in its table"
         elif field.lookup is not None:
-            message = f"{field.mark}: field {field.name}: {field.lookup.table}.{field.lookup.by} has no such value"
+            unknown = f"{place}: {field.lookup.table}.{field.lookup.by} has no such value"
         else:
-            message = f"{field.mark}: field {field.name}: the value map does not list this value"
-        waits.append(Wait(i, projected.waits_for, message))
+            unknown = f"{place}: the value map does not list this value"
+        waits.append(Wait(i, f"{place} refers to a record of link", unknown))
     return tuple(waits)

@@ -24,11 +24,11 @@ def link_tables(link: Link, links: Mapping[str, Link], tables: Tables, node: str
     keys = ", ".join(f"{name} {kind} NOT NULL" for name, kind in columns.items())
     positions = ", ".join(f"{quote(names.position_column(side.node))} pg_lsn NOT NULL" for side in link.sides)
     crosswalk, tombstone = state(names.crosswalk(link)), state(names.tombstone(link))
-    # Deferrable: two records may swap their keys in one statement.
+    # stub: the node on which the record is a stub, if it is (program/stubs.py). Deferrable: two records may swap their keys in one statement.
     sides = (", ".join(quote(k) for k in names.pair_columns(link, side.node)) for side in link.sides)
     uniques = ", ".join(f"UNIQUE ({keys}) DEFERRABLE" for keys in sides)
     ddl = [
-        f"CREATE TABLE IF NOT EXISTS {crosswalk} ({keys}, seq bigint, made bigint, {uniques})",
+        f"CREATE TABLE IF NOT EXISTS {crosswalk} ({keys}, seq bigint, made bigint, stub text, {uniques})",
         f"CREATE TABLE IF NOT EXISTS {tombstone} ({keys}, {positions}, stamp bigint NOT NULL, seq bigint, deleted_on text NOT NULL,"
         f" at timestamptz NOT NULL DEFAULT now())",
     ]

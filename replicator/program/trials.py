@@ -123,6 +123,16 @@ def expression_trials(link: Link, links: Mapping[str, Link], tables: Tables, sou
         yield Trial(value_set.mark, f"what `restore` sets {column} to", f"UPDATE {own} t SET {quote(column)} = {value}")
 
 
+def stub_trials(link: Link, links: Mapping[str, Link], tables: Tables, source: str, target: str) -> Iterator[Trial]:
+    """What stubs of the link are given on `target`."""
+    layout = Layout(link, links, tables, source, target)
+    stub = link.stub.get(target)
+    key = f"CAST(NULL AS {layout.key_columns(source)[0].portable})"
+    for column, given in stub.assignments if stub else ():
+        value = f"CAST(({to_sql(given, lambda _: key)}) AS {declared(layout.target_table.column(column))})"
+        yield Trial(given.mark, f"what `stub` sets {column} to", f"SELECT {value}")
+
+
 def _lookup_trials(name: str, lookup: Lookup, layout: Layout, number: int, stage: str) -> Iterator[Trial]:
     if lookup.default is not None:
         wanted = declared(layout.target_column(number))
@@ -136,6 +146,9 @@ def _lookup_trials(name: str, lookup: Lookup, layout: Layout, number: int, stage
 
 def step_trials(program: Program) -> Iterator[Trial]:
     """Every step of the program that is one statement without parameters."""
+    for stubs in program.stubs:
+        for sql in (stubs.make, *stubs.settle):
+            yield Trial(program.link.mark, f"the stubs of link {stubs.link} that link {program.link.name} makes", sql)
     for step in fields(program.steps):
         found = getattr(program.steps, step.name)
         for sql in (found,) if isinstance(found, str) else found or ():

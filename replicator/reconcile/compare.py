@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from replicator.errors import WriteFailed
 from replicator.ports.session import Session
 from replicator.program.compare import Compare
-from replicator.program.program import Program, Wait
+from replicator.program.program import Program, Waiting
 from replicator.reconcile.ahead import ahead
 
 CHUNK_ROWS = 1_000_000  # that land on the target at once
@@ -45,7 +45,7 @@ class Verdict:
     there: bool = False
     inside: bool = False
     fields: dict[str, Values] = field(default_factory=dict)
-    wait: Wait | None = None
+    wait: Waiting | None = None
     digest: str = ""
     dead: bool = False
     said: str = ""
@@ -215,14 +215,16 @@ class Comparison:
         fields = _Ahead(self._fetched("fields") if self._asked.fields else iter(()))
         for seq, act, source, key, there, inside, digest, dead in self._fetched("acts"):
             missing = held.get(seq)
-            wait = None if missing is None else waits[missing]
-            differing = {name: (comes, stands) for _, i, name, comes, stands in fields.of(seq) if i != missing}
+            number, link = missing or (None, None)
+            wait = None if number is None else Waiting(link, waits[number].message(link))
+            differing = {name: (comes, stands) for _, i, name, comes, stands in fields.of(seq) if i != number}
             to = None if key is None else tuple(key)
             yield Verdict(act, tuple(source), to, there, inside, differing, wait, digest, dead)
         target.execute("ROLLBACK TO SAVEPOINT judging")
 
-    def _asked_of(self, low: int, high: int) -> dict[int, int]:
-        """Runs the program's steps up to where something would be written. Gives number -> field of what would wait."""
+    def _asked_of(self, low: int, high: int) -> dict[int, tuple[int, str | None]]:
+        """Runs the program's steps up to where something would be written. Gives number -> field of what would wait, and for
+        which link."""
         target, steps = self._target, self._program.steps
         target.execute(self._asked.take, (low, high))
         if self._program.paired:
@@ -232,7 +234,7 @@ class Comparison:
         target.execute(f"DECLARE acts NO SCROLL CURSOR FOR {self._asked.acts}")
         if self._asked.fields:
             target.execute(f"DECLARE fields NO SCROLL CURSOR FOR {self._asked.fields}")
-        return {seq: number for seq, number, _ in target.query(steps.hold)} if steps.hold else {}
+        return {seq: (number, link) for seq, number, _, link in target.query(steps.hold)} if steps.hold else {}
 
     def _fetched(self, cursor: str) -> Iterator[tuple]:  # type: ignore[type-arg]
         while rows := self._target.query(f"FETCH {FETCHED} FROM {cursor}"):

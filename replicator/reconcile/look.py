@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 FETCHED = 5_000
 REMEMBERED = 200_000  # keys that are not told twice; beyond, a record may be named under two kinds
-FINE = frozenset("PX")  # acts: may not be made there, takes no part
+FINE = frozenset("PXS")  # acts: may not be made there, takes no part, is a stub of a record that is still to come
 PAIRED = frozenset("UD")
 
 

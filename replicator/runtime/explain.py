@@ -24,6 +24,7 @@ from replicator.model.config import Config
 from replicator.model.link import Field, Link
 from replicator.program.layout import Layout, is_plain
 from replicator.runtime.history import Conflict, Connections, as_document, of_record, require_state
+from replicator.runtime.wiring import complete, read_catalog
 
 How = Literal["edit", "copied", "settled", "waits", "owned", "one way", "made", "unknown"]
 
@@ -133,7 +134,8 @@ class _Search:
         self.ends = ends
         self.link = link
         by_name = {one.name: one for one in config.links}
-        self.direct = Layout(link, by_name, {}, *sorted(link.flows)[0]).direct
+        tables = complete(read_catalog([link], ends))
+        self.direct = Layout(link, by_name, tables, *sorted(link.flows)[0]).direct
 
     def find(self, text: str, on: str | None) -> Explanation:
         nodes = [side.node for side in self.link.sides if on in (None, side.node)]

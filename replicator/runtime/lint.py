@@ -31,7 +31,7 @@ from replicator.program.compile import compile_flow
 from replicator.program.projection import Tables
 from replicator.program.round_trips import round_trips
 from replicator.program.state import link_tables
-from replicator.program.trials import Trial, expression_trials, merge_trials, step_trials
+from replicator.program.trials import Trial, expression_trials, merge_trials, step_trials, stub_trials
 from replicator.runtime.accept import not_as_applied
 from replicator.runtime.lint_queries import read_as_a_whole, refused_assertions, unread
 from replicator.runtime.wiring import Catalog, complete, dsn_of, flows_of, links_between, node_pairs
@@ -188,6 +188,7 @@ def _rehearsed(
         single: list[Trial] = []
         for program in programs:
             single += expression_trials(program.link, by_name, tables, source, target)
+            single += stub_trials(program.link, by_name, tables, source, target)
         alone = rehearse(connection, target, ddl, single)
         places = {refusal.trial.where.path for refusal in alone} | spared
         whole = [trial for program in programs for trial in step_trials(program) if trial.where.path not in places]

@@ -79,7 +79,7 @@ def unread(links: Sequence[Link], refused: Collection[Finding]) -> set[str]:
     """The links whose queries are refused, and those that refer to them: no statement can be made of these."""
     files = {finding.where.path for finding in refused if not isinstance(finding.where, str)}
     found = {link.name for link in links if link.mark.path in files}
-    while more := {link.name for link in links for f in link.fields if f.reference and f.reference.link in found} - found:
+    while more := {link.name for link in links for f in link.fields if f.reference and found & {*f.reference.links}} - found:
         found |= more
     return found
 

@@ -72,7 +72,7 @@ def dsn_of(config: Config, node: str, environ: Mapping[str, str]) -> str:
 def tables_named(links: Sequence[Link], node: str) -> set[TableName]:
     """The tables of one node that links name, lookups included."""
     named = {table for link in links for side in link.sides if side.node == node for table in side.tables}
-    named |= {f.lookup.table for link in links for f in link.fields if f.lookup and f.lookup.node == node}
+    named |= {table for link in links for at, table in link.looked_up if at == node}
     return named
 
 

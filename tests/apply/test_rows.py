@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.apply.conftest import Fresh
-from tests.apply.driving import bug, parked, transaction
+from tests.apply.driving import parked, transaction
 from tests.two_way.pair_of_nodes import Pair
 
 COLUMNS = "code text UNIQUE, name text, big text, n integer"
@@ -85,8 +85,6 @@ MOVES = {
     ],
 }  # fmt: skip
 NAMES = list(MOVES)
-SWAP = bug("the keys of a copied record cannot step aside: both changes are parked")
-BUGS = {(kind, "keys swapped"): SWAP for kind in ("direct", "direct_full")}
 SECOND = 1000
 
 
@@ -132,9 +130,7 @@ def rows(pair: Pair, node: str, kind: str, first: int) -> list[tuple[object, ...
 
 @pytest.mark.parametrize("move", NAMES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_moves_in_one_transaction(pair: Pair, request: pytest.FixtureRequest, kind: str, move: str) -> None:
-    if (kind, move) in BUGS:
-        request.applymarker(BUGS[kind, move])
+def test_moves_in_one_transaction(pair: Pair, kind: str, move: str) -> None:
     first, _ = ids(move)
     before = len(parked(pair))
     transaction(pair.crm, *(statement(kind, move, text) for text in MOVES[move]))
@@ -145,13 +141,12 @@ def test_moves_in_one_transaction(pair: Pair, request: pytest.FixtureRequest, ki
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_moves_in_one_batch_of_many_transactions(pair: Pair, kind: str) -> None:
-    moves = [move for move in NAMES if (kind, move) not in BUGS]
     before = len(parked(pair))
-    for move in moves:
+    for move in NAMES:
         for text in MOVES[move]:
             pair.crm.execute(statement(kind, move, text, SECOND))  # type: ignore[call-overload]
     pair.settle()
-    for move in moves:
+    for move in NAMES:
         first, _ = ids(move, SECOND)
         assert rows(pair, "erp", kind, first) == rows(pair, "crm", kind, first), move
     assert len(parked(pair)) == before

@@ -224,3 +224,34 @@ def test_a_record_created_by_an_update_waits_for_what_it_refers_to(fresh: Fresh)
         pair.crm.execute("UPDATE a SET t = 'go'")
         pair.settle()
         assert pair.rows("erp", "SELECT a.no = b.a_no, b.t FROM a, b") == [(True, "go")]
+
+
+MATCHED = """
+link: line
+crm: {table: line, key: id}
+erp: {table: line, key: no}
+match: {crm: [p, pos], erp: [p, pos]}
+fields:
+  - {crm: p, erp: p, link: parent, to: WHERE}
+  - {crm: pos, erp: pos}
+  - {crm: t, erp: t}
+"""
+
+
+@pytest.mark.parametrize("to", ["crm", "erp"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_match_on_a_reference_goes_through_the_pairs(fresh: Fresh, to: str, first: int) -> None:
+    """Also in the direction in which the reference is not written, where it only says which record it is."""
+    crm = CRM_FAMILY + "CREATE TABLE line (id serial PRIMARY KEY, p integer, pos integer, t text);"
+    erp = ERP_FAMILY + "CREATE TABLE line (no serial PRIMARY KEY, p integer, pos integer, t text);"
+    with fresh(crm, erp, ONE_WAY[0], MATCHED.replace("WHERE", to)) as pair:
+        pair.crm.execute("INSERT INTO parent VALUES (2, 'one'), (1, 'two')")  # 1 and 2 on the ERP
+        pair.settle()
+        pair.crm.execute("INSERT INTO line (p, pos, t) VALUES (1, 1, 'in the CRM')")
+        pair.erp.execute("INSERT INTO line (p, pos, t) SELECT no, 1, 'in the ERP' FROM parent WHERE t = 'two'")
+        while not pair.turn(first):
+            pair.exchange.wait(0.02)
+        pair.settle()
+        assert pair.rows("crm", "SELECT p, pos, t FROM line") == [(1, 1, "in the ERP")]
+        assert pair.rows("erp", "SELECT p, pos, t FROM line") == [(2, 1, "in the ERP")]
+        assert parked(pair) == []

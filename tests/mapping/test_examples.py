@@ -26,9 +26,9 @@ def links() -> list[str]:
     for block in blocks("README.md") + blocks("mappings/README.md"):
         if block.startswith(TESTS):
             continue
-        fields = [line for line in block.splitlines() if line.startswith("  - ")]
+        fields = re.split(r"^(?=  - )", block, flags=re.MULTILINE)[1:]
         whole = re.split(r"^(?=link:)", block, flags=re.MULTILINE)[1:]  # a block may show several files
-        found += whole or [OUTLINE + line + "\n" for line in fields]
+        found += whole or [OUTLINE + field for field in fields]
     return found
 
 

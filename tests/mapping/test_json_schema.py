@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from replicator.mapping import assertions, cases, config, field_values, load, rules, schema_words, sides
+from replicator.mapping import assertions, cases, config, field_values, load, references, rules, schema_words, sides
 from replicator.mapping import fields as field_keys
 from replicator.mapping.findings import Findings
 from replicator.mapping.json_schema import SCHEMAS
@@ -37,6 +37,7 @@ TABLES: list[tuple[dict[str, str], Any]] = [
     (schema_words.SIDE, sides._SIDE_KEYS),
     (schema_words.FIELD, field_keys.FIELD_KEYS | {"missing"}),
     (schema_words.VALUES, field_values._LONG_FORM),
+    (schema_words.KIND_TABLE, references.KIND_TABLE_KEYS),
     (schema_words.LOOKUP, field_values._LOOKUP_KEYS),
     (schema_words.RULES, rules.RULE_WORDS - {"update"}),
     (schema_words.CONFIG, config._KEYS),

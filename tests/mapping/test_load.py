@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from replicator.mapping.load import load_link, load_links
 from replicator.model.finding import Mark
-from replicator.model.link import Expression, Field, Link, Lookup, Missing, Reference, ValueMap
+from replicator.model.link import Expression, Field, Kind, Link, Lookup, Missing, Reference, ValueMap
 from replicator.model.table import TableName
 
 REFERENCE = """\
@@ -118,7 +118,7 @@ def test_lookups_and_references() -> None:
     assert country.lookup == Lookup("erp", table, "iso2", "id", Missing.NULL, Mark("x.yaml", 15, 50))
     assert unit.lookup is not None
     assert (unit.lookup.node, unit.lookup.key, unit.lookup.missing) == ("crm", "unit_no", Missing.WAIT)
-    assert rep.reference == Reference("customer", Missing.NULL, Mark("x.yaml", 17, 44))
+    assert rep.reference == Reference((Kind("customer", {}, Mark("x.yaml", 17, 44)),), Missing.NULL, Mark("x.yaml", 17, 44))
 
 
 def test_constants_are_literals() -> None:
