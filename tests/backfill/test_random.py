@@ -20,7 +20,7 @@ from tests.two_way.model import Record
 from tests.two_way.pair_of_nodes import Pair, linked
 from tests.two_way.test_random import CRM, ERP, FIELDS, LINKS, History
 
-HISTORIES = int(os.environ.get("REPLICATOR_HISTORIES", "60"))
+HISTORIES = int(os.environ.get("REPLICATOR_HISTORIES", "40"))
 SEED = int(os.environ.get("REPLICATOR_SEED", "0")) + 40_000
 FLOWS = ("crm_to_erp", "erp_to_crm")
 
