@@ -13,7 +13,7 @@ import pytest
 from replicator.demo.servers import Server
 from tests.two_way.pair_of_nodes import Pair, linked
 
-SECONDS = 30
+SECONDS = 60
 Fresh = Callable[..., AbstractContextManager[Pair]]
 
 
