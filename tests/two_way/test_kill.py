@@ -23,6 +23,7 @@ from replicator.demo.servers import Installation, Server
 from tests.two_way.pair_of_nodes import Pair, linked
 
 KILLS = int(os.environ.get("REPLICATOR_KILLS", "15"))
+PAUSE_SECONDS = 0.008  # at most, between two things that a user does: some 200 a second on each side, not all there is of a processor
 
 CRM = """
 CREATE SCHEMA crm;
@@ -102,6 +103,7 @@ class Users:
                 with psycopg.connect(dsn, autocommit=True) as connection:
                     while not self._stop.is_set():
                         self._act(r, node, connection)
+                        time.sleep(r.random() * PAUSE_SECONDS)
             except psycopg.OperationalError:
                 time.sleep(0.05)  # its server is being restarted: a user tries again
 
@@ -128,7 +130,7 @@ def wait_until(what: Callable[[], bool], seconds: float, message: str) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, message
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def contents(pair: Pair) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
