@@ -23,7 +23,9 @@ from replicator.demo.servers import Installation, Server
 from tests.two_way.pair_of_nodes import Pair, linked
 
 KILLS = int(os.environ.get("REPLICATOR_KILLS", "15"))
-PAUSE_SECONDS = 0.008  # at most, between two things that a user does: some 200 a second on each side, not all there is of a processor
+PAUSE_SECONDS = (
+    0.008  # at most, between two things that a user does: some 200 a second on each side, not all there is of a processor
+)
 
 CRM = """
 CREATE SCHEMA crm;
