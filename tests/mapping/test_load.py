@@ -222,5 +222,5 @@ fields:
 """
     _, findings = load_link("x.yaml", text=text)
     hints = {finding.code: finding.hint for finding in findings}
-    assert hints["L206"].startswith("values reads from the node named first: write erp's column first")
+    assert hints["L206"].startswith("values reads from the node named first: write erp's column before crm's")
     assert hints["L101"] == "remove it: the table is on crm, whose column the field fills"
