@@ -261,8 +261,9 @@ def test_an_applied_value_between_two_edits_is_not_taken_for_a_users(pair: Pair)
     Read as one change, its last image carries the CRM's city; the newer city, the ERP's, has to come back all the same."""
     pair.crm.execute("INSERT INTO crm.account (tag, name, city, score, active) VALUES ('between', 'a', 'older', 1, true)")
     pair.erp.execute("INSERT INTO erp.customer (code, company, town, points) VALUES ('between', 'b', 'newer', 2)")
-    until_it_works(pair, 0)
-    assert pair.rows("erp", "SELECT town FROM erp.customer WHERE code = 'between'") == [("older",)]
+    town = "SELECT town FROM erp.customer WHERE code = 'between'"
+    while pair.rows("erp", town) != [("older",)]:  # before 16 a turn may be about what we have written ourselves
+        until_it_works(pair, 0)
     pair.erp.execute("UPDATE erp.customer SET points = 3 WHERE code = 'between'")
     pair.settle()
     assert pair.rows("crm", "SELECT name, city, score FROM crm.account WHERE tag = 'between'") == [("b", "newer", 3)]
