@@ -18,9 +18,9 @@ from typing import Annotated, Any
 
 import typer
 
+from replicator.apply.outcome import Totals
 from replicator.errors import NodeUnavailable
 from replicator.model.config import Config
-from replicator.pipeline import Totals
 from replicator.runtime.daemon import Daemon
 from replicator.runtime.drain import Drain, Idle, all_flows
 from replicator.runtime.lint import check_links, close_all, connect_all, errors_of

@@ -10,8 +10,9 @@ import select
 import time
 from collections.abc import Sequence
 
+from replicator.apply.outcome import Step
 from replicator.errors import WriteFailed
-from replicator.pipeline import Flow, Step
+from replicator.pipeline import Flow
 
 
 class Exchange:

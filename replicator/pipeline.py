@@ -14,6 +14,7 @@ A `Flow` leads from a source to a target. Its `step` does, in this order:
     mirror      new and dead pairs become known on the source
     confirm     the source may forget what is durable on the target
 
+Each step has its page in apply/; if the target refuses a row, parts.py there writes the batch in ever smaller parts.
 Between two nodes both flows run in turns in one thread (exchange.py), so each sees all that
 the other has done. Promises: rows, pairs, conflicts, parked changes and the checkpoint
 commit together or not at all; killed anywhere, the flow goes on where the checkpoint says.
@@ -22,60 +23,33 @@ commit together or not at all; killed anywhere, the flow goes on where the check
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from replicator.apply.answers import Answers
 from replicator.apply.backfill import Backfill
+from replicator.apply.confirm import Confirm
 from replicator.apply.derive import derive
-from replicator.apply.gather import meet, take_up
+from replicator.apply.gather import asked_for, meet, rejoin, take_up
 from replicator.apply.healing import Healing
-from replicator.apply.outcome import MirrorRow, Outcome
+from replicator.apply.mirror import mirror
+from replicator.apply.outcome import MirrorRow, Outcome, Step, Totals
 from replicator.apply.parking import Parking
-from replicator.apply.write import FEW_ROWS, BatchWrite, Changes, Staged
-from replicator.capture.batch import UPDATE, Batch, RowChange
+from replicator.apply.parts import InParts
+from replicator.apply.write import BatchWrite, Changes, Staged
+from replicator.capture.batch import Batch, RowChange
 from replicator.capture.clock import Clock
 from replicator.capture.edits import Edits
-from replicator.capture.messages import Value
 from replicator.capture.payload import from_json, to_json
 from replicator.errors import NodeUnavailable, WriteFailed
 from replicator.model import stamp
-from replicator.model.position import number as position_number
 from replicator.model.position import text as position_text
-from replicator.ports.state import FlowState, Parked, Wanted
+from replicator.ports.state import FlowState, Parked
 from replicator.ports.stream import Stream
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
-IDLE_CHECKPOINT_SECONDS = 5.0
-CONFIRM_SECONDS = 0.2
 TRUNCATED = "{table} was truncated on {node}: this is never applied; delete the other side's records if that was meant"
-
-
-@dataclass(slots=True)
-class Totals:
-    """Since the flow started."""
-
-    transactions: int = 0
-    changes: int = 0
-    written: dict[str, int] = field(default_factory=dict)
-    conflicts: int = 0
-    parked: int = 0
-    batches: int = 0
-    behind_ms: float = 0.0  # from the last transaction's commit on the source to its commit on the target
-    waiting: str = ""  # why the flow stands still just now
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one turn of a flow did; handed to whoever watches."""
-
-    flow: str
-    batch: Batch
-    outcome: Outcome
-    seconds: float
-    applied_at: int  # the target's clock, microseconds since 2000
 
 
 class Flow:
@@ -119,13 +93,9 @@ class Flow:
         self._asked: list[tuple[str, RowChange]] = []  # records of which a person has decided something
         self._waited = 0  # the greatest stamp of parked changes that are tried again in this step
         self._passes = any(p.steps.announce for p in programs)  # other flows pass on what is written here
-        self._saved = 0
-        self._saved_at = 0.0
-        self._uncertain = 0  # end on the source of the last commit since we asked what is on the disk
-        self._unflushed: deque[tuple[int, int]] = deque()  # (position behind that commit on the target, end on the source)
-        self._confirmed_at = 0.0
+        self._confirm = Confirm(stream, state)
         self._pending: Batch | None = None
-        self._parts = False
+        self._midway = False  # in a transaction of the source that comes in several batches
         self._carried = Outcome()  # of the parts before, while a transaction larger than a batch is being written
         self._carried_rows = 0
         self.open = False
@@ -138,9 +108,8 @@ class Flow:
         self._back = back
         edits = back.edits if back else {}
         programs = back.programs if back else {}
-        self._write = BatchWrite(
-            self.programs, self._writer, self._source, self._state, self._parking, edits, self._target_number, programs
-        )
+        self._write = BatchWrite(self.programs, self._writer, self._source, self._state, edits, self._target_number, programs)
+        self._in_parts = InParts(self.programs, self._write, self._writer, self._source, self._state, self._parking)
         self._healing = Healing(self.programs, self.edits, self._source)
         for session in (self._writer, self._source):
             session.begin()
@@ -156,7 +125,7 @@ class Flow:
             session.commit(durable=False)
         saved = self._state.checkpoint()
         self.drained = saved.lsn
-        self._saved = saved.lsn
+        self._confirm.saved(saved.lsn)
         self._answers.upto = saved.returned
         self.clock.last = saved.stamp
         self._parking.load(self._state.parked_keys())
@@ -167,21 +136,12 @@ class Flow:
         back = self._back
         if back is None:
             return
-        unread = (position_text(back.drained),)
-        newest = [self._writer.query(p.newest_entry, unread)[0][0] for p in self.programs.values() if p.newest_entry]
-        self.last_write = max((position_number(at) for at in newest if at), default=0)
+        self.last_write = self._healing.recover(self._writer, back.drained, self._beyond)
         mirrored = back._state.checkpoint().mirrored
         for link, program in self.programs.items():
             if program.mirror is not None:
                 rows = self._writer.query(program.mirror.recover, (mirrored, mirrored))
                 self._mirror({link: [(keys, seq, *rest) for keys, seq, *rest in rows]})
-            if program.edits_recover is not None:
-                found = self._writer.query(program.edits_recover, unread)
-                for keys, fields, made, at in sorted(found, key=lambda r: position_number(r[3])):
-                    if stamp.node_of(made) in self._beyond[link]:
-                        edits = self.edits[link]
-                        edits.flying = [(tuple(k.encode() for k in keys), int(fields[::-1], 2), made, False)]
-                        edits.landed(position_number(at))
         for number, link, payload in self._state.outbox(back.name, back._answers.upto):
             if link in back.programs:
                 back._answers.waiting.append((number, link, from_json(payload, back.programs[link].feed.columns)))
@@ -196,7 +156,7 @@ class Flow:
     def step(self) -> Step | None:
         """One turn. None when there was nothing to do. Raises WriteFailed of kind `busy` when it should be tried again
         later: nothing is lost then, and the other direction may go on."""
-        if self._pending is None and not self._parts and self.backfill.read():
+        if self._pending is None and not self._midway and self.backfill.read():
             self.stream.ask()  # so that it says soon that it has come so far
         batch = self._pending or self.stream.read(self._batch_rows)
         if batch is None:
@@ -214,7 +174,7 @@ class Flow:
         try:
             self._carried.add(self._write_batch(batch, changes))
             self._write_existing(batch)
-            self._write.wake(self._carried)
+            self._in_parts.wake(self._carried)
             self._carried.parked += self._truncated(batch)
             if not batch.complete:
                 self._pending = None
@@ -223,7 +183,7 @@ class Flow:
             here, clock = self._finish(batch, self._carried)
         except WriteFailed as error:
             self._undo(staged)
-            if self._pending is not batch or not batch.complete or self._parts:
+            if self._pending is not batch or not batch.complete or self._midway:
                 raise NodeUnavailable(f"{self.name}: {error.message}", "the transaction is read again") from error
             raise
         outcome, self._carried, self._pending = self._carried, Outcome(), None
@@ -249,7 +209,7 @@ class Flow:
             for row in rows:
                 since = settled.get((link, row.key), 0)
                 row.deltas = [delta for delta in row.deltas if delta[0] > since]
-        if not self._parts:
+        if not self._midway:
             # Of a transaction that comes in parts the first takes all that was answered before it was committed.
             newest = max((row.lsn for rows in changes.values() for row in rows), default=0)
             reached = (batch.end or self.stream.position) if batch.complete else newest
@@ -259,7 +219,7 @@ class Flow:
         wanted = self._parking.retry | self._parking.behind(changes)
         found = self._state.parked(sorted(wanted)) if wanted else []
         for parked in found:
-            self._write.rejoin(changes, parked)
+            rejoin(self.programs, self._source, changes, parked)
         waited = (row.stamp for rows in changes.values() for row in rows if row.parked is not None) if found else ()
         self._waited = max(waited, default=0)
         # Somebody may have discarded it or its link meanwhile; and the notice of a TRUNCATE has nothing to try.
@@ -268,7 +228,7 @@ class Flow:
 
     def _heal(self, changes: Changes) -> None:
         """Edits older than our last write on the source may have been written over: see program/heal.py."""
-        late = self._healing.late(changes, self._back.last_write if self._back else 0, self._parts)
+        late = self._healing.late(changes, self._back.last_write if self._back else 0, self._midway)
         if not late:
             return
         self._source.begin()
@@ -286,8 +246,8 @@ class Flow:
         if self.open or not batch.complete:
             if not self.open:
                 self._writer.begin()
-            self.open = self._parts = True
-            return self._write.in_parts(changes)
+            self.open = self._midway = True
+            return self._in_parts.write(changes)
         self._writer.begin()
         self.open = True
         staged = self._write.staged()
@@ -301,7 +261,7 @@ class Flow:
         self._writer.rollback()
         self._write.restore(staged)
         self._writer.begin()
-        return self._write.in_parts(changes)
+        return self._in_parts.write(changes)
 
     def _write_existing(self, batch: Batch) -> None:
         """The chunk of existing records that has its turn, behind the changes that came before it was read."""
@@ -309,7 +269,7 @@ class Flow:
         if chunk is None:
             return
         self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
-        outcome = self._write.in_parts({chunk.link: chunk})
+        outcome = self._in_parts.write({chunk.link: chunk})
         self.backfill.written(outcome)
         self._carried.add(outcome)
 
@@ -352,24 +312,16 @@ class Flow:
         durable = bool(outcome.pairs or outcome.returned)
         self._writer.commit(durable)
         if batch.end:
-            self._uncertain = batch.end
-        self.open = self._parts = False
+            self._confirm.committed(batch.end)
+        self.open = self._midway = False
         if self._back is not None:
             self._back._answers.waiting += sent
         return position, clock
 
     def _after_commit(self, batch: Batch, outcome: Outcome, position: int) -> None:
-        totals = self.totals
-        totals.changes += self._carried_rows + batch.rows
-        self._carried_rows = 0
-        totals.transactions += batch.transactions
-        totals.conflicts += outcome.conflicts
-        totals.batches += 1
-        for counts in outcome.written.values():
-            for what, rows in counts.items():
-                totals.written[what] = totals.written.get(what, 0) + rows
         self._parking.settle(outcome.unparked, outcome.parked)
-        totals.parked = len(self._parking)
+        self.totals.add(self._carried_rows + batch.rows, batch.transactions, outcome, len(self._parking))
+        self._carried_rows = 0
         self._answers.settled()
         self._asked.clear()
         self.backfill.settled()
@@ -384,25 +336,16 @@ class Flow:
             self._back.wake_for(outcome.pairs)
         if batch.end:
             self._drained_to(max(batch.end, self.drained))
-            self._saved, self._saved_at = self.drained, time.monotonic()
-            self._confirm()
+            self._confirm.saved(self.drained)
+            self._confirm.tell()
 
     def _mirror(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
         """Pairs made or buried on the target, written on the source before anything of them can be read back."""
-        rows = {name: found for name, found in pairs.items() if found}
-        back = self._back
+        rows, back = {name: found for name, found in pairs.items() if found}, self._back
         if not rows or back is None:
             return
         try:
-            self._source.begin()
-            for name, found in rows.items():
-                mirror = self.programs[name].mirror
-                assert mirror is not None
-                self._source.load(mirror.load, [[*keys, seq, a, b, made] for keys, seq, a, b, made in found])
-                for statement in mirror.merge:
-                    self._source.execute(statement, prepared=len(found) < FEW_ROWS)
-            back._state.mirrored(max(seq for found in rows.values() for _, seq, *_ in found))
-            self._source.commit(durable=False)
+            mirror(self.programs, self._source, back._state, rows)
         except WriteFailed as error:
             # What is committed on the target is found again by `recover`.
             raise NodeUnavailable(f"{self.name}: pairs could not be mirrored: {error.message}", error.hint) from error
@@ -420,25 +363,11 @@ class Flow:
         self.backfill.load()
         self._asked = []
         for wanted in self._state.wanted() if self._back else ():
-            row = self._asked_for(wanted)
+            row = asked_for(self.programs.get(wanted.link), wanted, self._writer, self._source)
             if row is None:
                 self._state.unwanted(wanted.id)
             else:
                 self._asked.append((wanted.link, row))
-
-    def _asked_for(self, wanted: Wanted) -> RowChange | None:
-        """The record as it is on the source now, as an edit of the field that waits: the step that left it waiting decides."""
-        program = self.programs.get(wanted.link)
-        numbers = [i for i, f in enumerate(program.link.fields) if f.name == wanted.field] if program else []
-        if program is None or program.reread is None or program.find_key is None or not numbers:
-            return None
-        key = self._writer.query(program.find_key, (wanted.key,))
-        found = self._source.query(program.reread, key[0][0]) if key else []
-        if not found:
-            return None
-        values: list[Value] = [None if text is None else text.encode() for text in found[0][0]]
-        fields = 1 << numbers[0]
-        return RowChange(UPDATE, tuple(values[: program.feed.keys]), values, {}, fields, [], wanted.stamp, wanted.lsn)
 
     def wake_for(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
         """The flow of the other direction has made these pairs: what waits here for their records may go."""
@@ -454,23 +383,8 @@ class Flow:
         reached = self.stream.position
         if reached > self.drained:
             self._drained_to(reached)
-        if self._saved < self.drained and time.monotonic() - self._saved_at > IDLE_CHECKPOINT_SECONDS:
-            self._state.advance(self.drained, self.clock.last, 0)
-            self._uncertain = self.drained
-            self._saved, self._saved_at = self.drained, time.monotonic()
-        self._confirm()
-
-    def _confirm(self) -> None:
-        """Tells the source what the target's disk has; asked now and then, for the answer costs a round trip."""
-        if not (self._uncertain or self._unflushed) or time.monotonic() - self._confirmed_at < CONFIRM_SECONDS:
-            return
-        self._confirmed_at = time.monotonic()
-        written, flushed = self._state.flushed()
-        while self._unflushed and self._unflushed[0][0] <= flushed:
-            self.stream.confirm(self._unflushed.popleft()[1])
-        if self._uncertain:
-            self._unflushed.append((written, self._uncertain))
-            self._uncertain = 0
+        self._confirm.idle(self.drained, self.clock.last)
+        self._confirm.tell()
 
     def tidy(self, keep_days: int, history_days: int) -> None:
         """Retention of the state on the target: what no unread change can need any more, and old history."""

@@ -14,10 +14,16 @@ from typing import Any
 
 from replicator.capture.batch import UPDATE, Delta, RowChange, Touch, amount
 from replicator.capture.messages import Value
+from replicator.capture.payload import key_texts
 from replicator.model import stamp
+from replicator.ports.state import FlowState, Parked
 from replicator.program.program import Program
 
 HOPS = 4  # a value that came back changed so often will not settle
+FLIPS = (
+    "{place}: {source} and {target} keep changing what the other writes in {fields} (a trigger, a rounding), so it is no longer"
+    " sent to and fro; `replicator conflicts list` has both values"
+)
 
 
 @dataclass(slots=True)
@@ -114,6 +120,25 @@ def returned(
         ]
         answers.append(Returned(seq, change, change.hops > HOPS))
     return answers
+
+
+def stopped(program: Program, back: Program, state: FlowState, row: RowChange, answer: RowChange) -> Parked:
+    """Both sides keep changing what the other writes: the value is not sent again but logged, and a person has to look."""
+    link, names = program.link, []
+    for number, at in enumerate(link.fields):
+        if answer.fields >> number & 1 and len(at.columns) == 2:
+            names.append(at.name)
+            came = program.feed.columns.index(at.columns[program.source])
+            stands = back.feed.columns.index(at.columns[program.target])
+            values = (_text(row.values[came]), _text(answer.values[stands]))
+            keys = (",".join(key_texts(row.key)), ",".join(key_texts(answer.key)))
+            state.stopped(link.name, at.name, keys, values, row.stamp, str(at.mark))
+    message = FLIPS.format(place=link.mark, fields=", ".join(names), source=program.source, target=program.target)
+    return Parked(link.name, key_texts(row.key), "flips", None, message, None, {})
+
+
+def _text(value: Value) -> str | None:
+    return value.decode() if isinstance(value, bytes) else None
 
 
 def _delta(number: int, text: str) -> Delta:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from replicator.apply.chunk import EXISTS
 from replicator.apply.write import Changes
-from replicator.capture.batch import DELETE, Key, RowChange
+from replicator.capture.batch import DELETE, UPDATE, Key, RowChange
+from replicator.capture.messages import Value
 from replicator.capture.payload import from_json, key_texts
-from replicator.ports.state import Parked
+from replicator.ports.state import Parked, Wanted
+from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
 
@@ -36,3 +40,48 @@ def take_up(programs: Mapping[str, Program], changes: Changes, carried: list[Par
             if parked is not None:
                 carried.remove(parked)
                 from_json(parked.payload, program.feed.columns).followed_by(row, program.feed.tracked)
+
+
+def rejoin(programs: Mapping[str, Program], source: Writer, changes: Changes, parked: Parked) -> None:
+    """Takes a parked change up again: as one with the change of the same record, if there is one."""
+    program = programs.get(parked.link)
+    if program is None or not parked.payload:
+        return  # a link that is gone, or a TRUNCATE: for a person to see
+    earlier = from_json(parked.payload, program.feed.columns)
+    earlier.parked = parked.id
+    rows = changes.setdefault(parked.link, [])
+    for place, row in enumerate(rows):
+        if row.first_key == earlier.key:
+            # A copy: the batch is gathered again if somebody holds a row, and must not have changed by then.
+            rows[place] = earlier.followed_by(replace(row), program.feed.tracked)
+            return
+    if program.reread and earlier.op in (UPDATE, EXISTS):
+        # Both sides may have moved on while it waited: its fields take the values they have on the source now.
+        found = source.query(program.reread, key_texts(earlier.key))
+        if found:
+            earlier.values = [None if text is None else text.encode() for text in found[0][0]]
+    rows.append(earlier)
+
+
+def restored(programs: Mapping[str, Program], set_aside: Sequence[Parked]) -> Changes:
+    """What was set aside in this very transaction, as changes again."""
+    changes: Changes = {}
+    for parked in set_aside:
+        row = from_json(parked.payload, programs[parked.link].feed.columns)
+        changes.setdefault(parked.link, []).append(row)
+    return changes
+
+
+def asked_for(program: Program | None, wanted: Wanted, target: Writer, source: Writer) -> RowChange | None:
+    """What a person has decided of, as the record is on the source now: an edit of the field that waits, so that the step
+    that left it waiting decides. None: it is gone."""
+    numbers = [i for i, f in enumerate(program.link.fields) if f.name == wanted.field] if program else []
+    if program is None or program.reread is None or program.find_key is None or not numbers:
+        return None
+    key = target.query(program.find_key, (wanted.key,))
+    found = source.query(program.reread, key[0][0]) if key else []
+    if not found:
+        return None
+    values: list[Value] = [None if text is None else text.encode() for text in found[0][0]]
+    fields = 1 << numbers[0]
+    return RowChange(UPDATE, tuple(values[: program.feed.keys]), values, {}, fields, [], wanted.stamp, wanted.lsn)

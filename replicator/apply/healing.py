@@ -12,6 +12,8 @@ from replicator.apply.lines import heal_lines
 from replicator.apply.write import FEW_ROWS, Changes
 from replicator.capture.batch import DELETE
 from replicator.capture.edits import Edits, edits_of
+from replicator.model import stamp
+from replicator.model.position import number as position_number
 from replicator.model.position import text as position_text
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
@@ -56,3 +58,17 @@ class Healing:
             healed += self._source.execute(heal.merge, (oldest,), prepared=few)
             self._source.execute(heal.clear)
         return healed
+
+    def recover(self, target: Writer, drained: int, beyond: Mapping[str, frozenset[int]]) -> int:
+        """After a start: takes from the target's ledger which edits were written there behind `drained`, and so may not be
+        known to what the target's users did since. Gives the position of the newest entry. `beyond`: see Flow."""
+        unread = (position_text(drained),)
+        for link, program in self._programs.items():
+            found = target.query(program.edits_recover, unread) if program.edits_recover is not None else []
+            for keys, fields, made, at in sorted(found, key=lambda row: position_number(row[3])):
+                if stamp.node_of(made) in beyond[link]:
+                    edits = self._edits[link]
+                    edits.flying = [(tuple(k.encode() for k in keys), int(fields[::-1], 2), made, False)]
+                    edits.landed(position_number(at))
+        newest = [target.query(p.newest_entry, unread)[0][0] for p in self._programs.values() if p.newest_entry]
+        return max((position_number(at) for at in newest if at), default=0)

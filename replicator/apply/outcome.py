@@ -1,10 +1,10 @@
-"""What one write did: memory follows it only after the commit."""
+"""What one write did, and what a flow has done since it started: memory follows it only after the commit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from replicator.capture.batch import RowChange
+from replicator.capture.batch import Batch, RowChange
 from replicator.ports.state import Parked
 
 # Keys of both sides as text, seq, and for a dead pair its position on the source, on the target, and its stamp;
@@ -46,3 +46,38 @@ class Outcome:
         if rows > 0:
             counts = self.written.setdefault(link, {})
             counts[what] = counts.get(what, 0) + rows
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one turn of a flow did; handed to whoever watches."""
+
+    flow: str
+    batch: Batch
+    outcome: Outcome
+    seconds: float
+    applied_at: int  # the target's clock, microseconds since 2000
+
+
+@dataclass(slots=True)
+class Totals:
+    """Since the flow started."""
+
+    transactions: int = 0
+    changes: int = 0
+    written: dict[str, int] = field(default_factory=dict)
+    conflicts: int = 0
+    parked: int = 0
+    batches: int = 0
+    behind_ms: float = 0.0  # from the last transaction's commit on the source to its commit on the target
+    waiting: str = ""  # why the flow stands still just now
+
+    def add(self, changes: int, transactions: int, outcome: Outcome, parked: int) -> None:
+        self.changes += changes
+        self.transactions += transactions
+        self.conflicts += outcome.conflicts
+        self.batches += 1
+        for counts in outcome.written.values():
+            for what, rows in counts.items():
+                self.written[what] = self.written.get(what, 0) + rows
+        self.parked = parked

@@ -3,30 +3,28 @@
     upsert      stage, project, adopt, hold, contest, revive, weigh, insert and pair, put back, update; parents first
     delete      children before parents; dead pairs become tombstones
     conclude    too late, remember, returned; the session tables are emptied
-    wake        changes that waited for records made here go through the same steps
 
-Promises: each decision is a statement of the link's program (program/paired.py says which);
-a row the target refuses does not take others with it: `in_parts` finds it and sets it aside.
+Promises: each decision is a statement of the link's program (program/paired.py says which). A row that the target
+refuses fails all of it; parts.py finds that row.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from replicator.apply.answers import returned
-from replicator.apply.chunk import EXISTS, Chunk
+from replicator.apply.answers import returned, stopped
+from replicator.apply.chunk import Chunk
 from replicator.apply.lines import LookedUp, edit_lines, first_value, stage_lines
-from replicator.apply.outcome import MirrorRow, Outcome
-from replicator.apply.parking import Parking
-from replicator.capture.batch import DELETE, INSERT, UPDATE, RowChange, Touch
+from replicator.apply.outcome import Outcome
+from replicator.apply.waiting import filled_in_later, held, parked_ids, set_aside
+from replicator.capture.batch import DELETE, RowChange
 from replicator.capture.edits import Edits
-from replicator.capture.messages import UNCHANGED, Value
-from replicator.capture.payload import from_json, key_texts, to_json
+from replicator.capture.messages import UNCHANGED
+from replicator.capture.payload import key_texts
 from replicator.errors import WriteFailed
 from replicator.model.position import text as position_text
-from replicator.ports.state import FlowState, Parked
+from replicator.ports.state import FlowState
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
@@ -36,13 +34,7 @@ Staged = dict[str, tuple[int, bool]]
 
 FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
 SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
-UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
-WORTH_ANOTHER_TRY = (UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION)  # once the rest of the batch is written
 SWALLOWED = "{place}: a trigger of {table} swallows the record, or gives it another key than its column's default"
-FLIPS = (
-    "{place}: {source} and {target} keep changing what the other writes in {fields} (a trigger, a rounding), so it is no longer"
-    " sent to and fro; `replicator conflicts list` has both values"
-)
 AMBIGUOUS = "{place}: several records match by the link's `match` columns (a stub counts); nothing is paired by guessing"
 
 
@@ -57,7 +49,6 @@ class BatchWrite:
         writer: Writer,
         source: Writer,
         state: FlowState,
-        parking: Parking,
         edits: Mapping[str, Edits],
         target_number: int,
         back: Mapping[str, Program],
@@ -67,17 +58,17 @@ class BatchWrite:
         self._writer = writer
         self._source = source
         self._state = state
-        self._parking = parking
         self._edits = edits
         self._target_number = target_number
         self._swept = 0
-        self._aside = False  # unique values step aside before they change
+        self._aside = False
         self._announced: dict[str, int] = {}  # link -> the moment that was last announced of its writing
         self._alone = False  # one record is being written
         self._few = False  # the rows being written are few: plans are kept for that
 
-    def at_once(self, changes: Rows) -> Outcome:
-        """Stages and writes, link by link."""
+    def at_once(self, changes: Rows, aside: bool = False) -> Outcome:
+        """Stages and writes, link by link. `aside`: unique values that change step aside first, so that rows may swap them."""
+        self._aside = aside
         outcome = Outcome()
         acts: dict[str, dict[str, int]] = {}
         for name, program in self._programs.items():
@@ -96,130 +87,14 @@ class BatchWrite:
             self._conclude(self._programs[name], changes[name], counts, outcome)
         return outcome
 
-    def wake(self, outcome: Outcome) -> None:
-        """Lets what waited for records that were made here go, until nothing wakes. It is written apart: a woken change
-        that is refused must not take those with it that it waited for."""
-        # A parent may have come behind its child; and rows that swap unique values may have been parted by the halving.
-        again = [parked for parked in outcome.parked if parked.sqlstate in WORTH_ANOTHER_TRY]
-        if again:
-            outcome.parked = [parked for parked in outcome.parked if parked.sqlstate not in WORTH_ANOTHER_TRY]
-            outcome.add(self.in_parts(self._restored(again)))
-        made = outcome.pairs
-        while changes := self._woken(outcome, made):
-            more = self.in_parts(changes)
-            made = more.pairs
-            outcome.add(more)
-
-    def in_parts(self, changes: Rows) -> Outcome:
-        """The same in ever smaller parts, each under a savepoint; what is refused alone is parked."""
-        refusal = self._under_savepoint(changes)
-        if isinstance(refusal, WriteFailed) and refusal.sqlstate == UNIQUE_VIOLATION:
-            self._aside = True  # rows that swap unique values
-            try:
-                refusal = self._under_savepoint(changes)
-            finally:
-                self._aside = False
-        if isinstance(refusal, Outcome):
-            return refusal
-        rows = [(row.order, place, name, row) for place, name in enumerate(changes) for row in changes[name]]
-        rows.sort(key=lambda entry: entry[:2])
-        if len(rows) == 1:
-            _, _, name, row = rows[0]
-            fields = self._programs[name].filling(refusal.message)
-            message = f"{refusal.message}: field {fields}" if fields else refusal.message
-            parked = self._set_aside(name, row, "refused", message, refusal.sqlstate)
-            if refusal.sqlstate == UNIQUE_VIOLATION:
-                parked = self._named(parked, row)
-            return Outcome(parked=[parked], unparked=_ids([row]))
-        outcome = Outcome()
-        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-            part: Changes = {}
-            for _, _, name, row in half:
-                part.setdefault(name, []).append(row)
-            outcome.add(self.in_parts(part))
-        return outcome
-
-    def _under_savepoint(self, changes: Rows) -> Outcome | WriteFailed:
-        """What was done, or why a row was refused; then nothing was done."""
-        staged = self.staged()
-        self._writer.execute("SAVEPOINT part")
-        try:
-            outcome = self.at_once(changes)
-            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        except WriteFailed as error:
-            if error.kind != "row":
-                raise
-            self._writer.execute("ROLLBACK TO SAVEPOINT part")
-            self.restore(staged)
-            return error
-        self._writer.execute("RELEASE SAVEPOINT part")
-        self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
-        return outcome
-
-    def _named(self, parked: Parked, row: RowChange) -> Parked:
-        """Which conflict it is that a unique value is taken, and which record has it."""
-        program = self._programs[parked.link]
-        steps, kind, message = program.steps, "insert_exists" if row.op in (INSERT, EXISTS) else "update_exists", parked.message
-        if steps.clashes:
-            staged = self.staged()
-            self._writer.execute("SAVEPOINT part")
-            self._stage(program, [row])
-            self._writer.execute(steps.project)
-            taken = self._writer.query(steps.clashes)
-            self._writer.execute("ROLLBACK TO SAVEPOINT part")
-            self.restore(staged)
-            if len({columns for columns, _ in taken}) > 1:
-                kind = "multiple_unique_conflicts"
-            others = ", ".join(f"record {key} has the same {columns}" for columns, key in taken)
-            message = f"{message} ({others})" if others else message
-        return replace(parked, message=message, conflict=kind)
-
     def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
         """Up to the updates of one link. Gives how many rows there are by act (paired) or operation (direct)."""
         writer, steps, name = self._writer, program.steps, program.link.name
         self._few, self._alone = len(rows) < FEW_ROWS, len(rows) == 1
-        looked_up = self._stage(program, rows)
-        # A chunk's records are there, at the keys they have, and whole.
-        existing = isinstance(rows, Chunk)
-        outcome.unparked += [] if existing else _ids(rows)
+        outcome.unparked += parked_ids(rows)
         if not program.paired:
-            self._make_stubs(program, outcome)
-            self._hold(program, rows, outcome)
-            ops = Counter("I" * len(rows) if existing else (row.op.decode() for row in rows))
-            counts = {op: ops[op] for op in "IUD"}
-            if steps.announce:
-                writer.execute(steps.announce)
-            if self._aside and steps.aside:
-                writer.execute(steps.aside)
-            if self._aside and steps.apart:
-                writer.execute(steps.apart)
-            updated = writer.execute(steps.update, prepared=self._few) if counts["U"] else 0
-            if counts["U"] and steps.update_partial and any(UNCHANGED in row.values for row in rows):
-                updated += writer.execute(steps.update_partial, prepared=self._few)
-            outcome.count(name, "update", updated)
-            if counts["I"] or updated < counts["U"]:
-                outcome.count(name, "insert", writer.execute(steps.insert, prepared=self._few))
-            return counts
-        writer.execute(steps.project, prepared=self._few)
-        if steps.missed and (seqs := writer.query(steps.missed, prepared=self._few)):
-            self._read_again(program, [rows[seq] for (seq,) in seqs])
-            for statement in steps.sweep:
-                writer.execute(statement)
-            writer.load(program.load, stage_lines(program, rows, looked_up))
-            writer.execute(steps.project, prepared=self._few)
-        if steps.rekey and not existing and any(row.first_key != row.key for row in rows):
-            self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
-        if steps.move and writer.execute(steps.move.mark, prepared=self._few):
-            if steps.move.leave:
-                outcome.count(name, "update", writer.execute(steps.move.leave, prepared=self._few))
-            self._paired(outcome, name, writer.query(steps.move.bury, prepared=self._few))
-            writer.execute(steps.move.enter, prepared=self._few)
-        if steps.adopt:
-            if steps.alone:
-                writer.execute(steps.alone)
-            writer.execute(steps.adopt, prepared=self._few)
-            if steps.meet_counters:
-                writer.execute(steps.meet_counters, prepared=self._few)
+            return self._upsert_copies(program, rows, outcome)
+        self._find_pairs(program, rows, outcome)
         if steps.resolve_self or steps.restore or self._aside:
             self._announce(program)  # rows are written before it is known which fields lose
         if steps.restore:
@@ -233,7 +108,7 @@ class BatchWrite:
         self._hold(program, rows, outcome)
         if steps.ambiguous and (steps.adopt or program.fills):
             for (seq,) in writer.query(steps.ambiguous, prepared=self._few):
-                outcome.parked.append(self._set_aside(name, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
+                outcome.parked.append(set_aside(program, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
         self._contest(program, rows, outcome)
         risen = 0
         if steps.revive and steps.rise:
@@ -256,6 +131,53 @@ class BatchWrite:
             updated = writer.execute(steps.update, prepared=self._few) if steps.update else 0
             outcome.count(name, "update", updated)
             counts["gone"] = counts["U"] - updated
+        return counts
+
+    def _find_pairs(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
+        """Stage to `work`; then every record whose pair is known, or that is there unpaired, has it."""
+        writer, steps, name = self._writer, program.steps, program.link.name
+        looked_up = self._stage(program, rows)
+        writer.execute(steps.project, prepared=self._few)
+        if steps.missed and (seqs := writer.query(steps.missed, prepared=self._few)):
+            self._read_again(program, [rows[seq] for (seq,) in seqs])
+            for statement in steps.sweep:
+                writer.execute(statement)
+            writer.load(program.load, stage_lines(program, rows, looked_up))
+            writer.execute(steps.project, prepared=self._few)
+        if steps.rekey and not isinstance(rows, Chunk) and any(row.first_key != row.key for row in rows):
+            self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
+        if steps.move and writer.execute(steps.move.mark, prepared=self._few):
+            if steps.move.leave:
+                outcome.count(name, "update", writer.execute(steps.move.leave, prepared=self._few))
+            self._paired(outcome, name, writer.query(steps.move.bury, prepared=self._few))
+            writer.execute(steps.move.enter, prepared=self._few)
+        if steps.adopt:
+            if steps.alone:
+                writer.execute(steps.alone)
+            writer.execute(steps.adopt, prepared=self._few)
+            if steps.meet_counters:
+                writer.execute(steps.meet_counters, prepared=self._few)
+
+    def _upsert_copies(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
+        """The same for a link without pairs."""
+        writer, steps, name = self._writer, program.steps, program.link.name
+        self._stage(program, rows)
+        self._make_stubs(program, outcome)
+        self._hold(program, rows, outcome)
+        ops = Counter("I" * len(rows) if isinstance(rows, Chunk) else (row.op.decode() for row in rows))
+        counts = {op: ops[op] for op in "IUD"}
+        if steps.announce:
+            writer.execute(steps.announce)
+        if self._aside and steps.aside:
+            writer.execute(steps.aside)
+        if self._aside and steps.apart:
+            writer.execute(steps.apart)
+        updated = writer.execute(steps.update, prepared=self._few) if counts["U"] else 0
+        if counts["U"] and steps.update_partial and any(UNCHANGED in row.values for row in rows):
+            updated += writer.execute(steps.update_partial, prepared=self._few)
+        outcome.count(name, "update", updated)
+        if counts["I"] or updated < counts["U"]:
+            outcome.count(name, "insert", writer.execute(steps.insert, prepared=self._few))
         return counts
 
     def _make_stubs(self, program: Program, outcome: Outcome) -> None:
@@ -330,63 +252,8 @@ class BatchWrite:
             outcome.conflicts += self._writer.query(steps.stand_up, prepared=self._few)[0][0]
 
     def _hold(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
-        """Takes out rows with a reference, lookup or value map that finds nothing; they are parked."""
-        if program.steps.hold is None:
-            return
-        waits = {wait.field: wait for wait in program.waits}
-        for seq, number, raw, link in self._writer.query(program.steps.hold, prepared=self._few):
-            reason, waits_for = ("waits", (link, raw)) if link else ("unknown value", None)
-            message = waits[number].message(link)
-            outcome.parked.append(self._set_aside(program.link.name, rows[seq], reason, message, waits_for=waits_for))
-
-    def _fill_in_later(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
-        """The record is written; what it refers to and is not there yet stays parked, field by field, until it comes."""
-        waits = {wait.field: wait for wait in program.waits}
-        found: dict[int, list[tuple[int, str, str]]] = {}
-        for seq, number, raw, link in self._writer.query(program.steps.later or "", prepared=self._few):
-            found.setdefault(seq, []).append((number, raw, link))
-        for seq, missing in found.items():
-            number, raw, link = missing[0]
-            mask = sum(1 << n for n, *_ in missing)
-            row = rows[seq]
-            touches = [Touch(t.fields & mask, t.stamp, t.lsn) for t in row.touches if t.fields & mask]
-            left = replace(row, op=UPDATE, fields=mask, touches=touches, first_key=row.key, deltas=[], parked=None)
-            parked = self._set_aside(program.link.name, left, "later", waits[number].message(link), waits_for=(link, raw))
-            outcome.parked.append(parked)
-
-    def _set_aside(
-        self,
-        link: str,
-        row: RowChange,
-        reason: str,
-        message: str,
-        sqlstate: str | None = None,
-        waits_for: tuple[str, str] | None = None,
-    ) -> Parked:
-        feed = self._programs[link].feed
-        return Parked(link, key_texts(row.key), reason, sqlstate, message, waits_for, to_json(row, feed.columns))
-
-    def _woken(self, outcome: Outcome, pairs: Mapping[str, Sequence[MirrorRow]]) -> Changes:
-        """Changes that waited for the records of these pairs."""
-        made = {(name, keys[0]) for name, rows in pairs.items() for keys, _, *dead in rows if dead[2] is None}
-        ids = self._parking.waiting_for(made) - set(outcome.unparked)
-        changes: Changes = {}
-        for parked in self._state.parked(sorted(ids)) if ids else ():
-            self.rejoin(changes, parked)
-        waited = [parked for parked in outcome.parked if parked.waits in made]
-        for parked in waited:
-            outcome.parked.remove(parked)
-        for link, rows in self._restored(waited).items():
-            changes.setdefault(link, []).extend(rows)
-        return changes
-
-    def _restored(self, set_aside: Sequence[Parked]) -> Changes:
-        """What was set aside in this very transaction, as changes again."""
-        changes: Changes = {}
-        for parked in set_aside:
-            row = from_json(parked.payload, self._programs[parked.link].feed.columns)
-            changes.setdefault(parked.link, []).append(row)
-        return changes
+        if program.steps.hold is not None:
+            outcome.parked += held(program, rows, self._writer.query(program.steps.hold, prepared=self._few))
 
     def _delete(self, program: Program, counts: Mapping[str, int], outcome: Outcome) -> None:
         steps, name = program.steps, program.link.name
@@ -409,7 +276,8 @@ class BatchWrite:
             if (counts.get("T") or counts.get("S") or counts.get("gone")) and steps.too_late:
                 outcome.conflicts += self._writer.execute(steps.too_late, prepared=self._few)
             if steps.later:
-                self._fill_in_later(program, rows, outcome)
+                found = self._writer.query(steps.later, prepared=self._few)
+                outcome.parked += filled_in_later(program, rows, found)
             touched = counts.get("U") or (program.link.update_wins and counts.get("N"))
             if touched and steps.remember and self._writer.execute(steps.remember, prepared=self._few):
                 outcome.remembered = True
@@ -428,24 +296,10 @@ class BatchWrite:
         name = program.link.name
         for answer in returned(program, self._back[name], rows, found, self._target_number, self._announced.get(name, 0)):
             if answer.stopped:
-                outcome.parked.append(self._stop(program, rows[answer.seq], answer.row))
+                outcome.parked.append(stopped(program, self._back[name], self._state, rows[answer.seq], answer.row))
                 outcome.conflicts += 1
             else:
                 outcome.returned.append((name, answer.row))
-
-    def _stop(self, program: Program, row: RowChange, answer: RowChange) -> Parked:
-        """Both sides keep changing what the other writes: the value is not sent again, and a person has to look."""
-        link, feed, back = program.link, program.feed, self._back[program.link.name].feed
-        names = []
-        for number, at in enumerate(link.fields):
-            if answer.fields >> number & 1 and len(at.columns) == 2:
-                names.append(at.name)
-                came, stands = feed.columns.index(at.columns[program.source]), back.columns.index(at.columns[program.target])
-                values = (_text(row.values[came]), _text(answer.values[stands]))
-                keys = (",".join(key_texts(row.key)), ",".join(key_texts(answer.key)))
-                self._state.stopped(link.name, at.name, keys, values, row.stamp, str(at.mark))
-        message = FLIPS.format(place=link.mark, fields=", ".join(names), source=program.source, target=program.target)
-        return Parked(link.name, key_texts(row.key), "flips", None, message, None, {})
 
     def _paired(self, outcome: Outcome, link: str, rows: Sequence[tuple[str, ...]]) -> None:
         """Rows a pairing statement returned: the keys of both sides, seq, and for a dead pair positions and stamp."""
@@ -463,24 +317,11 @@ class BatchWrite:
             return {}
         return {key.encode(): None if text is None else text.encode() for key, text in self._source.query(sql, (keys,))}
 
-    def rejoin(self, changes: Changes, parked: Parked) -> None:
-        program = self._programs.get(parked.link)
-        if program is None or not parked.payload:
-            return  # a link that is gone, or a TRUNCATE: for a person to see
-        earlier = from_json(parked.payload, program.feed.columns)
-        earlier.parked = parked.id
-        rows = changes.setdefault(parked.link, [])
-        for place, row in enumerate(rows):
-            if row.first_key == earlier.key:
-                # A copy: the batch is gathered again if somebody holds a row, and must not have changed by then.
-                rows[place] = earlier.followed_by(replace(row), program.feed.tracked)
-                return
-        if program.reread and earlier.op in (UPDATE, EXISTS):
-            # Both sides may have moved on while it waited: its fields take the values they have on the source now.
-            found = self._source.query(program.reread, key_texts(earlier.key))
-            if found:
-                earlier.values = [None if text is None else text.encode() for text in found[0][0]]
-        rows.append(earlier)
+    def clashes(self, program: Program, row: RowChange) -> list[tuple[str, str]]:
+        """(unique columns, key of the record that has the values) for a row that was refused. Leaves it staged."""
+        self._stage(program, [row])
+        self._writer.execute(program.steps.project)
+        return [(columns, key) for columns, key in self._writer.query(program.steps.clashes or "")]
 
     def staged(self) -> Staged:
         """How far the target's edits are loaded into the writer's session, to go back to when a transaction is undone."""
@@ -489,11 +330,3 @@ class BatchWrite:
     def restore(self, staged: Staged) -> None:
         for name, (count, forgotten) in staged.items():
             self._edits[name].staged, self._edits[name].forgotten = count, forgotten
-
-
-def _text(value: Value) -> str | None:
-    return value.decode() if isinstance(value, bytes) else None
-
-
-def _ids(rows: Sequence[RowChange]) -> list[int]:
-    return [row.parked for row in rows if row.parked is not None]

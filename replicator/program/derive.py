@@ -15,7 +15,7 @@ from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.own import OWN, own, value_of
 from replicator.program.program import Beside, Derive
-from replicator.program.sql import declared, mask_of, quote, table
+from replicator.program.sql import PARAMETER, declared, mask_of, quote, table, with_parameters
 
 
 def record_sql(layout: Layout) -> str:
@@ -25,6 +25,14 @@ def record_sql(layout: Layout) -> str:
         return f"SELECT {', '.join(f'{OWN}.{quote(c)}' for c in layout.feed.columns)} FROM ({side.query.text}\n) AS {OWN}"
     columns = [value_of(side, name) for name in layout.feed.columns]
     return f"SELECT {', '.join(columns)} FROM {layout.source_relation} AS {OWN}"
+
+
+def reread(layout: Layout) -> str:
+    """One record's staged columns as they are on the source now, by its key."""
+    texts = ", ".join(f"r.{quote(c)}::text" for c in layout.feed.columns)
+    keys = " AND ".join(f"r.{quote(c.name)} = CAST({PARAMETER} AS {declared(c)})" for c in layout.key_columns(layout.source))
+    listed = ", ".join(quote(c) for c in layout.feed.columns)
+    return with_parameters(f"SELECT ARRAY[{texts}] FROM ({record_sql(layout)}) AS r ({listed}) WHERE {keys}")
 
 
 def derived_sql(side: Side, tables: Tables) -> str:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from replicator.model.link import Link, MatchRule
 from replicator.program import names
+from replicator.program.adopt import match_names
 from replicator.program.contest import per_field
 from replicator.program.layout import Layout
-from replicator.program.paired import match_names
 from replicator.program.sql import bits, declared, literal, quote, same_key, state
 
 PUNCTUATION = r"[[:space:][:punct:]]+"

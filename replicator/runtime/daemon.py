@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from replicator.apply.outcome import Step, Totals
 from replicator.errors import NodeUnavailable, ReplicatorError
 from replicator.exchange import Exchange
 from replicator.model.config import Config
-from replicator.pipeline import Flow, Step, Totals
+from replicator.pipeline import Flow
 from replicator.runtime.wiring import NodePair, node_pairs, open_exchange
 
 log = logging.getLogger("replicator")

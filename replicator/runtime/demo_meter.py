@@ -17,9 +17,9 @@ from datetime import datetime
 
 import psycopg
 
+from replicator.apply.outcome import Step
 from replicator.engines.postgres.status import LoggedConflict, new_conflicts, parked_counts
 from replicator.model import stamp
-from replicator.pipeline import Step
 
 RATE_SECONDS = 2.0
 RECENT = 400  # latencies of which the running display tells

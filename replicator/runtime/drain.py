@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from replicator.apply.outcome import Step
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import flow_name
 from replicator.engines.postgres.status import flushed_position, has_unreturned, returned_upto
 from replicator.model.config import Config
-from replicator.pipeline import Step
 from replicator.runtime.daemon import Daemon
 from replicator.runtime.wiring import flows_of, links_between, node_pairs
 

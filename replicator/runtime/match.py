@@ -26,10 +26,10 @@ from replicator.mapping.findings import near
 from replicator.model.config import Config
 from replicator.model.link import Link
 from replicator.program import names
+from replicator.program.adopt import match_names
 from replicator.program.compile import compile_flow
 from replicator.program.layout import Layout
 from replicator.program.matching import CLEAR, Matching, matching_of, with_all_columns
-from replicator.program.paired import match_names
 from replicator.program.program import Program
 from replicator.program.projection import Tables
 from replicator.program.sql import quote, state

@@ -11,13 +11,13 @@ from typing import Any
 
 import psycopg
 
+from replicator.apply.outcome import Step
 from replicator.demo.servers import Server
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import NodeUnavailable
 from replicator.exchange import Exchange
 from replicator.mapping.config import load_config
 from replicator.model.config import Config
-from replicator.pipeline import Step
 from replicator.runtime.setup import init
 from replicator.runtime.wiring import Opened, node_pairs, open_exchange
 from tests.databases import empty

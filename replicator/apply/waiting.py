@@ -1,0 +1,58 @@
+"""Changes that cannot be written now: each is set aside whole, with its reason, so that it can be taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from replicator.apply.chunk import Chunk
+from replicator.capture.batch import UPDATE, RowChange, Touch
+from replicator.capture.payload import key_texts, to_json
+from replicator.ports.state import Parked
+from replicator.program.program import Program
+
+
+def set_aside(
+    program: Program,
+    row: RowChange,
+    reason: str,
+    message: str,
+    sqlstate: str | None = None,
+    waits_for: tuple[str, str] | None = None,
+) -> Parked:
+    payload = to_json(row, program.feed.columns)
+    return Parked(program.link.name, key_texts(row.key), reason, sqlstate, message, waits_for, payload)
+
+
+def held(program: Program, rows: Sequence[RowChange], found: Iterable[tuple[Any, ...]]) -> list[Parked]:
+    """Rows with a reference, lookup or value map that finds nothing, as `Steps.hold` gave them."""
+    waits = {wait.field: wait for wait in program.waits}
+    parked = []
+    for seq, number, raw, link in found:
+        reason, waits_for = ("waits", (link, raw)) if link else ("unknown value", None)
+        parked.append(set_aside(program, rows[seq], reason, waits[number].message(link), waits_for=waits_for))
+    return parked
+
+
+def filled_in_later(program: Program, rows: Sequence[RowChange], found: Iterable[tuple[Any, ...]]) -> list[Parked]:
+    """The record is written; what it refers to and is not there yet (`Steps.later`) stays parked, field by field, until it
+    comes."""
+    waits = {wait.field: wait for wait in program.waits}
+    missing_of: dict[int, list[tuple[int, str, str]]] = {}
+    for seq, number, raw, link in found:
+        missing_of.setdefault(seq, []).append((number, raw, link))
+    parked = []
+    for seq, missing in missing_of.items():
+        number, raw, link = missing[0]
+        mask = sum(1 << n for n, *_ in missing)
+        row = rows[seq]
+        touches = [Touch(t.fields & mask, t.stamp, t.lsn) for t in row.touches if t.fields & mask]
+        left = replace(row, op=UPDATE, fields=mask, touches=touches, first_key=row.key, deltas=[], parked=None)
+        parked.append(set_aside(program, left, "later", waits[number].message(link), waits_for=(link, raw)))
+    return parked
+
+
+def parked_ids(rows: Sequence[RowChange]) -> list[int]:
+    """Of those that are tried again. Existing records never are."""
+    return [] if isinstance(rows, Chunk) else [row.parked for row in rows if row.parked is not None]
