@@ -66,7 +66,10 @@ SELECT w.nspname, w.relname, w.relreplident::text,
                AND t.tgtype::int & 20 <> 0),
        COALESCE((SELECT jsonb_agg(DISTINCT jsonb_build_array(fn.nspname, fc.relname)) FROM pg_catalog.pg_constraint k
                  JOIN pg_catalog.pg_class fc ON fc.oid = k.confrelid JOIN pg_catalog.pg_namespace fn ON fn.oid = fc.relnamespace
-                 WHERE k.conrelid = w.oid AND k.contype = 'f'), '[]')
+                 WHERE k.conrelid = w.oid AND k.contype = 'f'), '[]'),
+       EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = w.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A'))
+       OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.confrelid = w.oid AND k.contype = 'f'
+                  AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd')))
 FROM wanted w;
 
 -- name: types

@@ -1,9 +1,10 @@
 """From decoded messages to batches of whole transactions. Sans-I/O: no socket, no clock of its own.
 
 Promises: a batch holds whole transactions in commit order and says at which position it
-ends; a transaction that came from one of `ignored_origins` leaves nothing but its end
-position; messages of tables that no link reads are skipped. A transaction larger than the
-limits is handed out in parts (`take` with `complete=False`), so memory stays bounded.
+ends; a transaction that came from one of `own_origins` leaves nothing but its end position,
+unless the flow is listening to it: then what its feeds say they hear; messages of tables that
+no link reads are skipped. A transaction larger than the limits is handed out in parts (`take`
+with `complete=False`), so memory stays bounded.
 """
 
 from __future__ import annotations
@@ -37,21 +38,25 @@ RECENT = 10_000  # more than can be committed and not yet visible at once: each 
 
 class Assembler:
     """feeds: table -> feeds that read it. `skip_to`: transactions that end at or before it were applied already.
-    `satellites`: table -> links that read it beside their own record."""
+    `satellites`: table -> links that read it beside their own record. `own_origins`: of transactions in which the target of
+    this flow has written here; `listening`: whether what these caused counts."""
 
     def __init__(
         self,
         feeds: Mapping[TableName, Sequence[Feed]],
         clock: Clock,
-        ignored_origins: frozenset[str],
+        own_origins: frozenset[str],
         skip_to: int,
         satellites: Mapping[TableName, Sequence[Satellite]] | None = None,
+        listening: bool = False,
     ) -> None:
         self._feeds = feeds
         self._satellites = satellites or {}
         self._beside: dict[int, list[BoundSatellite]] = {}
         self._clock = clock
-        self._ignored = ignored_origins
+        self._own_origins = own_origins
+        self._listening = listening
+        self._caused = False  # whether the open transaction is one of these, and counts
         self._skip_to = skip_to
         self._bound: dict[int, list[BoundFeed]] = {}
         self._names: dict[int, TableName] = {}
@@ -120,16 +125,17 @@ class Assembler:
         self._open = message
         self._lsn = message.final_lsn
         self._skipping = message.final_lsn < self._skip_to
+        self._caused = False
         self._before = self._clock.last
         self.commit_time = message.commit_time
         self.recent.append(message.xid)
         self._stamp = 0 if self._skipping else self._clock.stamp(message.commit_time)
 
     def _origin(self, message: Origin) -> None:
-        if not self._skipping and message.name in self._ignored:
-            self._skipping = True
-            # What we write carries no commit time of its own, and where the server drops it nobody sees it.
+        if not self._skipping and message.name in self._own_origins:
+            # Where the server drops it nobody sees it, so it must not move the clock.
             self._clock.last = self._before
+            self._skipping, self._caused = not self._listening, self._listening
 
     def _message(self, message: LogicalMessage) -> None:
         if message.prefix == STEP_PREFIX:
@@ -143,7 +149,7 @@ class Assembler:
         batch.end = message.end_lsn
         batch.transactions += 1
         batch.clock = self._clock.last
-        if not self._skipping:
+        if not self._skipping and not self._caused:
             batch.stamp, batch.commit_time = max(batch.stamp, self._stamp), self.commit_time
             if not batch.oldest_commit:
                 batch.oldest_commit = self.commit_time
@@ -163,6 +169,8 @@ class Assembler:
             return
         batch = self._batch
         for bound in self._bound[message.relation_id]:
+            if self._caused and bound.feed.heard is not None:
+                continue  # its own word
             batch.rows += 1
             batch.bytes += size
             batch.changes(bound.feed).insert(bound, message.new, self._stamp, self._lsn, batch.rows)
@@ -175,10 +183,13 @@ class Assembler:
         batch = self._batch
         full = message.old_kind == "O"
         for bound in self._bound[message.relation_id]:
+            heard = bound.feed.heard if self._caused else None
+            if heard == 0:
+                continue
             batch.rows += 1
             batch.bytes += size
             changes = batch.changes(bound.feed)
-            changes.update(bound, message.old, full, message.new, self._stamp, self._lsn, batch.rows)
+            changes.update(bound, message.old, full, message.new, self._stamp, self._lsn, batch.rows, heard)
         if message.relation_id in self._beside:
             self._note(message.relation_id, message.old if full else None, message.new, size)
 
@@ -187,6 +198,8 @@ class Assembler:
             return
         batch = self._batch
         for bound in self._bound[message.relation_id]:
+            if self._caused and bound.feed.heard is not None:
+                continue  # its own word
             batch.rows += 1
             batch.bytes += size
             changes = batch.changes(bound.feed)

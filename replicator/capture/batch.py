@@ -186,8 +186,17 @@ class LinkChanges:
         self.index[key] = row
 
     def update(
-        self, bound: BoundFeed, old: list[Value] | None, full: bool, new: list[Value], stamp: int, lsn: int, order: int
+        self,
+        bound: BoundFeed,
+        old: list[Value] | None,
+        full: bool,
+        new: list[Value],
+        stamp: int,
+        lsn: int,
+        order: int,
+        heard: int | None = None,
     ) -> None:
+        """`heard`: fields outside of this mask have not changed, whatever the row says."""
         feed, positions = self.feed, bound.positions
         values = bound.pick(new)
         base: list[Value] = []
@@ -220,6 +229,11 @@ class LinkChanges:
                     if values[place] is UNCHANGED:
                         values[place] = was
         key = tuple(values[: feed.keys])
+        if heard is not None:
+            fields &= heard
+            if not fields:
+                return
+            changed, key_was = changed & feed.columns_of(fields), None
         if key_was is not None and key_was != key:
             row = self.index.pop(key_was, None)
             self.left.add(key_was)

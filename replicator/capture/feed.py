@@ -34,6 +34,8 @@ class Feed:
     weighed  fields whose edits are compared with what stood there before: what that was is kept
     derived  positions in `columns` that are not on the wire: they are read on the source (apply/derive.py)
     parts    the tables, if a record is made of several: each brings its columns, the others are read
+    heard    what counts of a change that this flow's target itself has written here, or caused: all of it (None), or these
+             fields only, for the others are its own words (program/effects.py)
     """
 
     link: str
@@ -47,6 +49,7 @@ class Feed:
     weighed: tuple[int, ...] = ()
     derived: frozenset[int] = frozenset()
     parts: tuple[FeedPart, ...] = ()
+    heard: int | None = 0
 
     @property
     def tables(self) -> tuple[TableName, ...]:

@@ -5,7 +5,7 @@ a column they were given has the stamp it came with; one that the node's own tri
 that was written whatever stood there, has the node's own, as if its users had done it. Stamps of
 foreign edits do not rise with positions, so of several changes of a field the greatest stamp
 stays, not the last: the others are put right on the node by whoever wrote them (program/heal.py).
-Transactions of origins that are neither ours nor asked for leave nothing.
+Transactions of origins that are neither ours nor asked for leave nothing; of the target's own what the flow hears (assemble.py).
 """
 
 from __future__ import annotations
@@ -71,13 +71,21 @@ class PassedChanges(LinkChanges):
     _touched: bool = False
 
     def update(
-        self, bound: BoundFeed, old: list[Value] | None, full: bool, new: list[Value], stamp: int, lsn: int, order: int
+        self,
+        bound: BoundFeed,
+        old: list[Value] | None,
+        full: bool,
+        new: list[Value],
+        stamp: int,
+        lsn: int,
+        order: int,
+        heard: int | None = None,
     ) -> None:
         known = self.index.get(_key(bound, old if full and old is not None else new))
         was = known.values if known is not None and known.op != DELETE else None
         self._lost, self._touched = 0, False
         # Explicitly: a dataclass with slots is another class than the one whose body this is.
-        LinkChanges.update(self, bound, old, full, new, stamp, lsn, order)
+        LinkChanges.update(self, bound, old, full, new, stamp, lsn, order, heard)
         if self.given and self.feed.tracked and not self._touched:
             self._equal(bound, new, stamp, lsn, order)
         if known is not None and was is not None and (self.given or self._lost):
@@ -152,12 +160,13 @@ class RelayAssembler(Assembler):
         self,
         feeds: Mapping[TableName, Sequence[Feed]],
         clock: Clock,
-        ignored_origins: frozenset[str],
+        own_origins: frozenset[str],
         skip_to: int,
         satellites: Mapping[TableName, Sequence[Satellite]] | None,
+        listening: bool,
         passed: frozenset[str],
     ) -> None:
-        super().__init__(feeds, clock, ignored_origins, skip_to, satellites)
+        super().__init__(feeds, clock, own_origins, skip_to, satellites, listening)
         self._passed = passed
         self._foreign = False
         self._own = False  # from the target of this flow
@@ -176,9 +185,11 @@ class RelayAssembler(Assembler):
         if self._skipping:
             return
         self._clock.last = self._before
-        self._foreign, self._own = True, message.name in self._ignored
-        self._skipping = message.name not in self._passed
-        self._stamp = self._before
+        self._foreign, self._own = True, message.name in self._own_origins
+        self._caused = self._own and self._listening
+        self._skipping = message.name not in self._passed and not self._caused
+        if not self._caused:
+            self._stamp = self._before
 
     def _commit(self, message: Commit) -> None:
         super()._commit(message)
@@ -195,8 +206,8 @@ class RelayAssembler(Assembler):
             return
         if self._own and message.content.startswith(HEALED):
             # What was written back may lie over what a third node's flow had written in between, and that goes to the target.
-            self._skipping = False
-        if self._foreign and not self._skipping:
+            self._skipping = self._caused = False
+        if self._foreign and not self._skipping and not self._caused:
             said: dict[str, Any] = json.loads(message.content)
             self.commit_time = said["at"]
             self._stamp = self._clock.reading(said["at"])
@@ -219,6 +230,8 @@ class RelayAssembler(Assembler):
             return
         entries = self._entries(message.relation_id, message.new, None)
         for bound in self._bound[message.relation_id]:
+            if self._caused and bound.feed.heard is not None:
+                continue  # its own word
             changes, order = self._changes(bound, size, entries)
             # What the node made of it by itself is stamped as it is when it goes back (`returned`).
             born = [stamps.above(e.stamp, self._clock.node) for _, e in entries if e.born]
@@ -232,10 +245,13 @@ class RelayAssembler(Assembler):
         full = message.old_kind == "O"
         entries = self._entries(message.relation_id, message.new, message.old)
         for bound in self._bound[message.relation_id]:
+            heard = bound.feed.heard if self._caused else None
+            if heard == 0:
+                continue
             changes, order = self._changes(bound, size, entries)
             # What a trigger made of other columns came after what it was told, and after all that stood there.
             beside = max([self._stamp, *(stamps.above(e.stamp, self._clock.node) for _, e in entries)])
-            changes.update(bound, message.old, full, message.new, beside, self._lsn, order)
+            changes.update(bound, message.old, full, message.new, beside, self._lsn, order, heard)
         if message.relation_id in self._beside:
             self._note(message.relation_id, message.old if full else None, message.new, size)
 
@@ -244,6 +260,8 @@ class RelayAssembler(Assembler):
             return
         entries = self._entries(message.relation_id, message.old, None)
         for bound in self._bound[message.relation_id]:
+            if self._caused and bound.feed.heard is not None:
+                continue
             changes, order = self._changes(bound, size, ())
             made = max((e.stamp for _, e in entries), default=self._stamp)
             changes.delete(bound, message.old, message.old_kind == "O", made, self._lsn, order)

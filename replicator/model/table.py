@@ -39,7 +39,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`replica_identity` is one of `default`, `full`, `nothing`, `index`."""
+    """`replica_identity` is one of `default`, `full`, `nothing`, `index`.
+
+    has_triggers   a trigger may fill columns in, or change them, when a row is written
+    reaches_out    writing here may change other rows: triggers, foreign keys that cascade
+    """
 
     name: TableName
     columns: tuple[Column, ...]
@@ -48,6 +52,7 @@ class Table:
     replica_identity: str
     has_triggers: bool = False
     refers_to: frozenset[TableName] = frozenset()  # by foreign keys
+    reaches_out: bool = False
     by_name: dict[str, Column] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

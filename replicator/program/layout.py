@@ -14,6 +14,7 @@ from replicator.model.link import Expression, Field, Link, Missing, Side
 from replicator.model.table import Column, Table
 from replicator.model.topology import Place
 from replicator.program import names
+from replicator.program.effects import heard
 from replicator.program.joined import relation
 from replicator.program.own import OWN, value_of
 from replicator.program.projection import BEFORE, Enrichment, Projected, Tables, enrichments, project, staged
@@ -245,6 +246,7 @@ class Layout:
             weighed=self.weighed,
             derived=frozenset(p for name, p in columns.items() if name in side.derived),
             parts=self._parts(tuple(columns)),
+            heard=heard(self.link, self.links.values(), self.source, self.target, [self._reads(f) for f in self.link.fields]),
         )
 
     def _parts(self, columns: tuple[str, ...]) -> tuple[FeedPart, ...]:

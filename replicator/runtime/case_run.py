@@ -109,26 +109,37 @@ def _exchanges(config: Config, environ: Mapping[str, str]) -> Iterator[list[_Pai
 
 
 def _settle(connections: Connections, exchanges: Sequence[_Pair]) -> str:
-    """Until everything that was committed has gone everywhere; what is wrong if that does not happen."""
-    reached = {node: _position(connection) for node, connection in connections.items()}
+    """Until everything that was committed has gone everywhere, with its effects; what is wrong if that does not happen."""
     end = time.monotonic() + PATIENCE_SECONDS
-    quiet = 0
     for _, _, opened in exchanges:
         for flow in opened.exchange.flows:
             flow.ask_for_retries()
+    problem, changed = _rest(connections, exchanges, end)
+    while changed and not problem:
+        problem, changed = _rest(connections, exchanges, end)
+    return problem
+
+
+def _rest(connections: Connections, exchanges: Sequence[_Pair], end: float) -> tuple[str, bool]:
+    """Until what had been committed by now is through: (what is wrong if that does not happen, whether anything changed)."""
+    reached = {node: _position(connection) for node, connection in connections.items()}
+    quiet, changed = 0, False
     while quiet < QUIET:
         worked = behind = False
         for _, flows, opened in exchanges:
-            worked |= bool(opened.exchange.turn())
+            steps = opened.exchange.turn()
+            worked |= bool(steps)
+            changed |= any(step.batch.rows for step in steps)
             for (source, _), flow in zip(flows, opened.exchange.flows, strict=True):
                 behind |= flow.drained < reached[source] or flow.owes or bool(flow.totals.waiting)
         quiet = 0 if worked or behind else quiet + 1
         if time.monotonic() > end:
             waiting = "; ".join(f.totals.waiting for _, _, o in exchanges for f in o.exchange.flows if f.totals.waiting)
-            return f"the replicator does not come to rest within {PATIENCE_SECONDS:.0f} seconds{': ' if waiting else ''}{waiting}"
+            message = f"the replicator does not come to rest within {PATIENCE_SECONDS:.0f} seconds"
+            return f"{message}{': ' if waiting else ''}{waiting}", changed
         if not worked:
             exchanges[0][2].exchange.wait(WAIT_SECONDS if behind else QUIET_SECONDS)
-    return ""
+    return "", changed
 
 
 def _position(connection: psycopg.Connection) -> int:

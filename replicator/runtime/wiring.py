@@ -32,6 +32,7 @@ from replicator.model.topology import beyond, passed_on, passed_places
 from replicator.pipeline import Flow
 from replicator.program import names
 from replicator.program.compile import compile_flow
+from replicator.program.effects import is_listening
 from replicator.program.program import Program
 from replicator.program.sql import state as state_table
 from replicator.runtime.accept import accept
@@ -151,7 +152,7 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
         flows = []
         for source, target in flows_of(links, pair):
             programs = compile_flow(links, tables, source, target, passed_places(config.links, frozenset(pair)))
-            flow = _flow(config, programs, writers, source, target, environ, sessions)
+            flow = _flow(config, programs, links, tables, writers, source, target, environ, sessions)
             flows.append(flow)
         return Opened(Exchange(flows), sessions)
     except BaseException:
@@ -163,6 +164,8 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
 def _flow(
     config: Config,
     programs: Sequence[Program],
+    links: Sequence[Link],
+    tables: Mapping[tuple[str, TableName], Table],
     writers: Mapping[str, PostgresWriter],
     source: str,
     target: str,
@@ -188,15 +191,17 @@ def _flow(
             feeds.setdefault(table, []).append(program.feed)
         for beside in program.derive.beside if program.derive else ():
             satellites.setdefault(beside.satellite.table, []).append(beside.satellite)
-    ignored = frozenset({origin_name(target, source)})
+    own = frozenset({origin_name(target, source)})
+    read = [*(t for p in programs if p.feed.heard != 0 for t in p.feed.tables), *(s for s in satellites)]
+    listening = is_listening(links, read, tables, source, target)
     passed = frozenset(origin_name(peer, source) for peer in passed_on(config.links, source, target))
     assembler = (
-        RelayAssembler(feeds, clock, ignored, saved.lsn, satellites, passed)
+        RelayAssembler(feeds, clock, own, saved.lsn, satellites, listening, passed)
         if passed
-        else Assembler(feeds, clock, ignored, saved.lsn, satellites)
+        else Assembler(feeds, clock, own, saved.lsn, satellites, listening)
     )
     dsn = dsn_of(config, source, environ)
-    stream = PostgresStream(source, dsn, slot, slot, saved.lsn, assembler, relay=bool(passed))
+    stream = PostgresStream(source, dsn, slot, slot, saved.lsn, assembler, relay=listening or bool(passed))
     sessions.append(stream)
     reader = _reading_session(config, source, target, programs, environ, sessions)
     number = {node.name: node.number for node in config.nodes}

@@ -121,7 +121,14 @@ class Pair:
     def settle(self) -> None:
         """Until everything that users have committed has gone both ways, and nothing is left to do."""
         self.failpoint.calls = None
-        quiet = 0
+        effects = any(flow.stream._assembler._listening for flow in self.exchange.flows)  # type: ignore[attr-defined]
+        if self._rest() and effects:
+            while self._rest():  # what was written had effects, and these have effects
+                pass
+
+    def _rest(self) -> bool:
+        """Whether anything was written until what had been committed before has arrived."""
+        quiet, began = 0, len(self.steps)
         targets = {0: _position(self.crm), 1: _position(self.erp)}
         while quiet < 2:
             worked = bool(self.turn())
@@ -130,6 +137,7 @@ class Pair:
             quiet = 0 if worked or behind else quiet + 1
             if not worked:
                 self.exchange.wait(0.02)
+        return any(step.batch.rows for step in self.steps[began:])
 
     def rows(self, node: str, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         connection = self.crm if node == "crm" else self.erp

@@ -23,7 +23,7 @@ def read_tables(connection: psycopg.Connection, names: Iterable[TableName]) -> d
     for row in connection.execute(statement("columns"), (schemas, tables)).fetchall():
         columns[TableName(row[0], row[1])].append(_column(row[2:]))
     found: dict[TableName, Table | None] = dict.fromkeys(wanted)
-    for schema, name, identity, primary, uniques, triggers, parents in connection.execute(
+    for schema, name, identity, primary, uniques, triggers, parents, reaches in connection.execute(
         statement("tables"), (schemas, tables)
     ).fetchall():
         key = TableName(schema, name)
@@ -35,6 +35,7 @@ def read_tables(connection: psycopg.Connection, names: Iterable[TableName]) -> d
             replica_identity=IDENTITIES[identity],
             has_triggers=triggers,
             refers_to=frozenset(TableName(*parent) for parent in parents),
+            reaches_out=reaches,
         )
     return found
 
