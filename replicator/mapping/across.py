@@ -15,15 +15,24 @@ def check_between(links: Sequence[Link], unread: Collection[str], found: Finding
     """`unread` names links whose files have errors: they exist, but nothing more is known of them."""
     by_name = {link.name: link for link in links}
     for link in links:
-        for field, kind in _references(link):
+        for _, kind in _references(link):
             target = by_name.get(kind.link)
             if target is not None:
                 _check_target(link, kind, target, found)
-                check_stubs(field, kind, target, links, found)
             elif kind.link not in unread:
                 hint = near(kind.link, (*by_name, *unread)) or "write the link's file, or use a `lookup`"
                 found.add("L402", kind.mark, f"there is no link {show(kind.link)}", hint)
     _check_circles(by_name, found)
+    check_joined(links, found)
+
+
+def check_joined(links: Sequence[Link], found: Findings) -> None:
+    """What depends on which nodes hear of what through which: stubs, and rings of nodes."""
+    by_name = {link.name: link for link in links}
+    for link in links:
+        for field, kind in _references(link):
+            if kind.link in by_name:
+                check_stubs(field, kind, by_name[kind.link], links, found)
     for link, way in rings(links):
         message = f"records get from {way[0]} to {way[-1]} already, by way of {', '.join(way[1:-1])}"
         found.add("L409", link.mark, message, "leave this link out, or one of the others in the ring")

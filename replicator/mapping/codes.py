@@ -109,15 +109,18 @@ _TABLE = (
     Code("L118", "error", "stub reads more than the key",
          "A stub stands for a record of which nothing is known but its key, so `stub` may set constants and what is made of "
          "that key."),
+    Code("L119", "error", "class of nodes cannot be on this side",
+         "A link whose side is a class of nodes is one link for each of them. The other side must be a single node that is "
+         "none of these."),
     # -- fields --------------------------------------------------------------------------------------------------------
     Code("L201", "error", "field has no column",
          "A field names a column on one or both nodes of the link: `{crm: name, erp: customer_name}`."),
     Code("L202", "error", "field has several sources",
-         "A field gets its value in one way: as a copy, by `values`, `lookup`, `link`, `convert`, `from` or "
-         "`value`. Split it in two, or put all into one `convert`."),
+         "A field gets its value in one way: as a copy, by `values`, `lookup`, `link`, `convert`, `from`, "
+         "`value` or `code`. Split it in two, or put all into one `convert`."),
     Code("L203", "error", "one-sided field has no source",
-         "A field with a column on one node only needs `from`, `value` or `initial` to say where its value comes "
-         "from; or the other node's column is missing."),
+         "A field with a column on one node only needs `from`, `value`, `code` or `initial` to say where its value "
+         "comes from; or the other node's column is missing."),
     Code("L204", "error", "needs a column on both nodes",
          "`values`, `lookup`, `link` and `convert` turn one node's column into the other's, so the field must name "
          "both."),
@@ -348,6 +351,11 @@ _TABLE = (
          "Two nodes take their DSN from the same variable, so both are the same database. That is rarely meant."),
     Code("C008", "error", "mapping folder does not exist",
          "`mappings` is a folder, given relative to `replicator.yaml`."),
+    Code("C009", "error", "class name is not allowed",
+         "A class of nodes is named in links as a node is: by the same rules (C003), and by a name that no node has."),
+    Code("C010", "error", "code does not tell the node",
+         "`code` is what data calls a node, and `route` picks nodes of a class by it: it must not be empty, and no other "
+         "node of the class may have it."),
     # -- tests of links ------------------------------------------------------------------------------------------------
     Code("T001", "error", "link under test does not exist",
          "`test` names links of the same folder; a conflict can only be expected of those and of links that they refer "

@@ -6,7 +6,7 @@ Promises: a DSN is only ever named by its environment variable, and no finding h
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -15,16 +15,19 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from replicator.mapping import shape
+from replicator.mapping.across import check_joined
+from replicator.mapping.classes import classes_of, instances, names_of, said_once
 from replicator.mapping.findings import Findings, near, show
 from replicator.mapping.load import WORDS, load_links
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, YamlNode, read_yaml
 from replicator.model.config import Config, Node, Settings
 from replicator.model.finding import Finding
+from replicator.model.link import Link
 from replicator.model.stamp import NODES
 
 ENGINES = ("postgres",)
 _KEYS = frozenset(("nodes", "mappings", "settings"))
-_NODE_KEYS = frozenset(("engine", "dsn"))
+_NODE_KEYS = frozenset(("engine", "dsn", "class", "code"))
 _NODE_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NODES_EXAMPLE = 'nodes: {crm: {engine: postgres, dsn: "${CRM_DSN}"}}'
@@ -60,13 +63,22 @@ def load_config(path: str | Path, environ: Mapping[str, str]) -> tuple[Config | 
     folder = _folder(root, Path(path), found)
     settings = _settings(root, found)
     config = None
-    names = [node.name for node in nodes]
     before = found.errors
-    links, link_findings = load_links(folder, names or None) if folder else ((), [])
+    links, link_findings = load_links(folder, names_of(nodes) or None) if folder else ((), [])
     found.extend(link_findings)
     if before == 0 and folder:
+        links = instances(links, nodes, found)
         config = Config(str(path), nodes, folder, settings, links)
+        found.extend(_joined(links, nodes, found.in_order()))
     return config, _without_secrets(found.in_order(), [environ.get(n.dsn_env, "") for n in nodes])
+
+
+def _joined(links: Sequence[Link], nodes: Sequence[Node], known: Sequence[Finding]) -> list[Finding]:
+    """What is wrong between links only when a class is the nodes it stands for, such as a ring through two of them."""
+    found = Findings()
+    check_joined(links, found)
+    places = {(finding.code, finding.where) for finding in known}
+    return [finding for finding in said_once(found.in_order(), nodes) if (finding.code, finding.where) not in places]
 
 
 def missing_environment(config: Config, environ: Mapping[str, str]) -> list[Finding]:
@@ -111,16 +123,27 @@ def _nodes(root: MappingNode, found: Findings) -> tuple[Node, ...]:
         if first is not one and one.dsn_env:
             message = f"{one.name} has the same DSN variable as {first.name}"
             found.add("C007", one.mark, message, "give each node a variable of its own")
-    return tuple(filter(None, nodes))
+    known = tuple(filter(None, nodes))
+    check_classes(known, found)
+    return known
+
+
+def check_classes(nodes: Sequence[Node], found: Findings) -> None:
+    """What nodes and classes are called, and by which codes data picks a node of a class."""
+    names = {node.name for node in nodes}
+    for name, members in classes_of(nodes).items():
+        if name in names:
+            found.add("C009", members[0].mark, f"{show(name)} is a node's name already", "call the class otherwise")
+        by_code: dict[str, Node] = {}
+        for node in members:
+            first = by_code.setdefault(node.code, node)
+            if first is not node:
+                message = f"{node.name} has the code {show(node.code)}, and so has {first.name}"
+                found.add("C010", node.mark, message, f"give each node of the class {name} a code of its own")
 
 
 def _node(key: ScalarNode, part: YamlNode, number: int, found: Findings) -> Node | None:
-    if not _NODE_NAME.fullmatch(key.text):
-        hint = "use lower-case letters, digits and _, beginning with a letter, 31 characters at most"
-        found.add("C003", key.mark, f"{show(key.text)} cannot be a node's name", hint)
-    elif _is_reserved(key.text):
-        hint = f"choose another, such as {key.text[:28]}_db"
-        found.add("C003", key.mark, f"{show(key.text)} is a word of SQL or of link files", hint)
+    _check_name(key, "C003", "a node's name", found)
     value = shape.mapping(part, key.text, _NODES_EXAMPLE, found)
     if value is None:
         return None
@@ -129,7 +152,28 @@ def _node(key: ScalarNode, part: YamlNode, number: int, found: Findings) -> Node
     dsn_node = shape.required(value, "dsn", 'dsn: "${CRM_DSN}"', found, key.mark)
     engine = _engine(engine_node, found) if engine_node else ""
     variable = _variable(dsn_node, key.text, found) if dsn_node else ""
-    return Node(key.text, engine, variable, number, key.mark)
+    return Node(key.text, engine, variable, number, key.mark, *read_class(value, key.text, found))
+
+
+def read_class(value: MappingNode, node: str, found: Findings) -> tuple[str | None, str]:
+    """The class that a node is one of, and its code."""
+    class_node, code_node = value.get("class"), value.get("code")
+    node_class = shape.scalar(class_node, "class", "class: erp", found) if class_node else None
+    code = shape.scalar(code_node, "code", "code: NORTH", found) if code_node else None
+    if node_class is not None:
+        _check_name(node_class, "C009", "the name of a class of nodes", found)
+    if code is not None and not code.text:
+        found.add("C010", code.mark, f"the code of {node} is empty", "write what data calls the node, or leave it out")
+    return node_class.text if node_class else None, code.text if code else node
+
+
+def _check_name(name: ScalarNode, code: str, what: str, found: Findings) -> None:
+    if not _NODE_NAME.fullmatch(name.text):
+        hint = "use lower-case letters, digits and _, beginning with a letter, 31 characters at most"
+        found.add(code, name.mark, f"{show(name.text)} cannot be {what}", hint)
+    elif _is_reserved(name.text):
+        hint = f"choose another, such as {name.text[:28]}_db"
+        found.add(code, name.mark, f"{show(name.text)} is a word of SQL or of link files", hint)
 
 
 def _is_reserved(name: str) -> bool:

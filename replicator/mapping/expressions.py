@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import sqlglot
@@ -137,6 +137,22 @@ def _pieces(text: str) -> tuple[str | ColumnReference, ...]:
         else:
             pieces.append(word.raw)
     return tuple(pieces)
+
+
+def literal(text: str) -> str:
+    """A text as an SQL constant of link files."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def renamed(expression: Expression, old: str, new: str) -> Expression:
+    """The same over a node of another name. (A merge reads two nodes and so is said to be of none.)"""
+    found = words(expression.text)
+    pieces, end = [], 0
+    for column in (reference for reference in references(found) if reference.node == old):
+        pieces += [expression.text[end : column.start], new]
+        end = found[column.first].end
+    node = new if expression.node == old else expression.node
+    return replace(expression, text="".join([*pieces, expression.text[end:]]), node=node)
 
 
 def parse_assignments(scalar: ScalarNode, reading: Reading, found: Findings) -> list[tuple[str, Mark, Expression]] | None:

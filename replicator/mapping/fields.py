@@ -1,8 +1,8 @@
 """The fields of a link, from `{crm: name, erp: customer_name, ...}` to model.link.Field.
 
 A field with columns on both nodes copies, or goes through exactly one of `values`, `lookup`, `link`,
-`convert`; a field with a column on one node is computed by `from` or `value`, or only set at creation
-by `initial`. Which nodes it is written on follows from the link's flow and `to`.
+`convert`; a field with a column on one node is computed by `from`, `value` or `code`, or only set at
+creation by `initial`. Which nodes it is written on follows from the link's flow and `to`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from replicator.mapping import shape
+from replicator.mapping.expressions import literal
 from replicator.mapping.field_values import read_lookup, read_values
 from replicator.mapping.findings import show
 from replicator.mapping.references import is_several, read_reference, read_several
@@ -21,7 +22,7 @@ from replicator.model.finding import Mark
 from replicator.model.link import Expression, Field, Lookup, Reference, Rule, ValueMap
 
 _TWO_SIDED = ("values", "lookup", "link", "convert")
-_ONE_SIDED = ("from", "value")
+_ONE_SIDED = ("from", "value", "code")
 FIELD_KEYS = frozenset((*_TWO_SIDED, *_ONE_SIDED, "initial", "to", "rule", "name", "kinds"))
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _TRUTH = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
@@ -40,6 +41,7 @@ class _Parts:
     lookup: Lookup | None = None
     reference: Reference | None = None
     carried: str | None = None
+    code: str | None = None
 
 
 def read_fields(node: YamlNode, scope: Scope, link_rule: Rule) -> tuple[Field, ...]:
@@ -65,7 +67,7 @@ def _field(name: str, node: MappingNode, parts: _Parts) -> Field:
     return Field(
         name=name, columns=parts.columns, writes=parts.writes, rule=parts.rule, convert=parts.convert,
         initial=parts.initial, values=parts.values, lookup=parts.lookup, reference=parts.reference,
-        first=next(iter(parts.columns)), mark=node.mark, carried=parts.carried,
+        first=next(iter(parts.columns)), mark=node.mark, carried=parts.carried, code=parts.code,
     )  # fmt: skip
 
 
@@ -125,7 +127,7 @@ def _sources_fit(node: MappingNode, columns: dict[str, str], scope: Scope) -> bo
         scope.found.add("L204", node.key(wrong[0]).mark, f"{wrong[0]} needs a column on both nodes", hint)
     elif len(columns) == 1 and not given and not lookup_alone and "initial" not in node:
         side, name = next(iter(columns.items()))
-        hint = f"add `{scope.other(side)}: column`, `from`, `value` or `initial`"
+        hint = f"add `{scope.other(side)}: column`, `from`, `value`, `code` or `initial`"
         scope.found.add("L203", node.mark, f"nothing says where {side}.{name} gets its value from", hint)
     else:
         return True
@@ -220,9 +222,13 @@ def _initial(node: MappingNode, columns: dict[str, str], scope: Scope) -> dict[s
 def _one_sided(node: MappingNode, columns: dict[str, str], writes: frozenset[str], rule: Rule, scope: Scope) -> _Parts | None:
     side = next(iter(columns))
     initial = _initial(node, columns, scope)
-    source, constant, lookup = node.get("from"), node.get("value"), node.get("lookup")
+    source, constant, lookup, code = node.get("from"), node.get("value"), node.get("lookup"), node.get("code")
     if lookup is not None:
         return _Parts(columns, writes, rule, {}, initial, lookup=read_lookup(lookup, [side], scope))
+    if code is not None:
+        of = shape.one_of(code, "code", scope.nodes, scope.found)
+        told = {side: Expression(literal(of), code.mark, None, frozenset())} if of else {}
+        return _Parts(columns, writes, rule, told, initial, code=of)
     if source is None and constant is None:
         if "to" in node:
             scope.found.add("L210", node.key("to").mark, "the field has one column only", "remove `to`")
@@ -243,7 +249,7 @@ def _constant(node: YamlNode, scope: Scope) -> Expression | None:
     if not isinstance(node, ScalarNode):
         shape.wrong_kind(node, "value", "a single value", "value: CRM", scope.found)
         return None
-    text = "'" + node.text.replace("'", "''") + "'"
+    text = literal(node.text)
     if node.is_null:
         text = "NULL"
     elif not node.style and (node.text in _TRUTH or _NUMBER.fullmatch(node.text)):

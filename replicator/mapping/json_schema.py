@@ -19,6 +19,7 @@ Schema = dict[str, Any]
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 NAME = "[a-z][a-z0-9_]*"
+NODE = "^[a-z][a-z0-9_]{0,30}$"
 TEXT: Schema = {"type": "string"}
 SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 SCALAR_OR_NULL: Schema = {"type": ["string", "number", "boolean", "null"]}
@@ -67,6 +68,7 @@ def link_schema(nodes: Sequence[str] = ()) -> Schema:
         "flow": {"type": "string", "pattern": rf"^\s*{NAME}\s*(->|<->)\s*{NAME}\s*$", "examples": ["crm -> erp", "crm <-> erp"]},
         "match": {"anyOf": [match, {"type": "array", "items": match, "minItems": 1}]},
         "create": per_node({"anyOf": [_word("never", "Records are never made there."), EXPRESSION]}),
+        "route": per_node(EXPRESSION),
         "delete": per_node(
             {
                 "anyOf": [
@@ -153,6 +155,7 @@ def _field(names: _Names) -> Schema:
         "convert": names.per_node(EXPRESSION),
         "from": EXPRESSION,
         "value": SCALAR_OR_NULL,
+        "code": names.one(),
         "initial": {"anyOf": [EXPRESSION, names.per_node(EXPRESSION)]},
     }
     several: Schema = {"type": "array", "items": COLUMN, "minItems": 2, "maxItems": 2, "uniqueItems": True}
@@ -166,13 +169,19 @@ def _field(names: _Names) -> Schema:
 
 def config_schema(_: Sequence[str] = ()) -> Schema:
     defaults = {setting.name: setting.default for setting in fields(Settings)}
-    node = _object(words.NODE, {"engine": {"enum": list(ENGINES)}, "dsn": {"type": "string", "pattern": DSN}}, ["engine", "dsn"])
+    node_keys: dict[str, Schema] = {
+        "engine": {"enum": list(ENGINES)},
+        "dsn": {"type": "string", "pattern": DSN},
+        "class": {"type": "string", "pattern": NODE},
+        "code": {**SCALAR, "minLength": 1},
+    }
+    node = _object(words.NODE, node_keys, ["engine", "dsn"])
 
     def number(name: str) -> Schema:
         whole = {"type": "integer", "minimum": BOUNDS[name].least, "maximum": BOUNDS[name].most}
         return {"anyOf": [whole, {"type": "string", "pattern": "^[0-9][0-9_]*$"}], "default": defaults[name]}
 
-    nodes = {"type": "object", "patternProperties": {"^[a-z][a-z0-9_]{0,30}$": node}, "additionalProperties": False}
+    nodes = {"type": "object", "patternProperties": {NODE: node}, "additionalProperties": False}
     keys: dict[str, Schema] = {
         "nodes": {**nodes, "minProperties": 2},
         "mappings": {"type": "string"},

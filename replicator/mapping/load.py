@@ -28,6 +28,7 @@ from replicator.mapping.sides import (
     read_flows,
     read_match,
     read_restore,
+    read_route,
     read_side,
     read_stub,
     side_names,
@@ -37,7 +38,7 @@ from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, SequenceNode,
 from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link, Rule
 
-# Words that a link file gives a meaning of its own, which therefore cannot be a node's name.
+# Words that a link file gives a meaning of its own, which therefore cannot be the name of a node or of a class of nodes.
 WORDS = LINK_KEYS | FIELD_KEYS | RULE_WORDS | ASSERTION_KEYS | {"missing", "never", "ignore", "map", "default", "back_default"}
 TEST_SUFFIX = "_test.yaml"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -56,7 +57,7 @@ def load_link(
 ) -> tuple[Link | None, list[Finding]]:
     """The link of one file, with everything there is to say about it.
 
-    `nodes` are the declared nodes; without them the two top-level keys that look like sides are taken.
+    `nodes` are the declared nodes and classes of nodes; without them the two top-level keys that look like sides are taken.
     `text` is read in place of the file if given, as the file's content.
     """
     found = Findings()
@@ -127,6 +128,7 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     # While changes flow, only what leaves no doubt is paired: the most trusted rule, if it goes by the very values.
     match = matching[0].columns if matching and not matching[0].loose else {}
     create = read_create(root, scope)
+    route = read_route(root, create, scope)
     delete = read_delete(root, scope, mark)
     restore = read_restore(root, delete, scope)
     stub = read_stub(root, (sides[0], sides[1]), scope)
@@ -150,7 +152,7 @@ def _read_link(root: MappingNode, declared: Collection[str] | None, found: Findi
     return Link(
         name=name, sides=(sides[0], sides[1]), flows=scope.flows, match=match, create=create, delete=delete,
         rule=rule, fields=fields, mark=mark, match_mark=matching[0].mark if matching else None, groups=groups,
-        update_wins=update_wins, restore=restore, stub=stub, matching=matching, asserts=asserts,
+        update_wins=update_wins, restore=restore, stub=stub, matching=matching, asserts=asserts, route=route,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import sqlglot
@@ -95,11 +96,25 @@ def places_of(sql: str, columns: Sequence[str]) -> list[int] | None:
 def rendered(query: Query, own: Callable[[str], str]) -> str:
     """The query as SQL, each reference to the own record replaced by `own(column)`."""
     pieces, last = [], 0
-    for column in sorted(parsed(query.text).find_all(exp.Column), key=_start):
-        if column.table == query.node and not column.db and column.name in query.reads:
-            pieces += [query.text[last : _start(column)], own(column.name)]
-            last = column.this.meta["end"] + 1
+    for column in _own_columns(query):
+        pieces += [query.text[last : _start(column)], own(column.name)]
+        last = column.this.meta["end"] + 1
     return "".join([*pieces, query.text[last:]])
+
+
+def renamed(query: Query, new: str) -> Query:
+    """The same on a node of another name: references to the own record change with it, schemas and tables do not."""
+    pieces, last = [], 0
+    for column in _own_columns(query):
+        pieces += [query.text[last : _start(column)], new]
+        last = column.args["table"].meta["end"] + 1
+    return replace(query, text="".join([*pieces, query.text[last:]]), node=new)
+
+
+def _own_columns(query: Query) -> list[exp.Column]:
+    """References to the own record, in the order of the text."""
+    columns = sorted(parsed(query.text).find_all(exp.Column), key=_start)
+    return [c for c in columns if c.table == query.node and not c.db and c.name in query.reads]
 
 
 def _start(node: exp.Expr) -> int:

@@ -10,6 +10,7 @@ LINK = {
     "flow": "The direction: `crm -> erp` for one way; without it, changes go both ways.",
     "match": "Columns on each node by which a record both sides have is recognised; or a list of such rules, the best first.",
     "create": "Per node, the condition over the other node's record under which a record is made there, or `never`.",
+    "route": "For a class of nodes, an expression over the other node's record: the codes of those where it may be made.",
     "delete": "Per node, what a delete on the other side does there: `delete` (the default), `ignore`, or `set column = ...`.",
     "restore": "Per node, what takes back `delete: set ...` when the record takes part again: `set active = true`.",
     "stub": "Per node, what a record has there that is made for a reference before it comes: `set name = 'to come'`.",
@@ -51,6 +52,7 @@ FIELD = {
     "convert": "Per node written, an SQL expression over the other node's record.",
     "from": "The column's value, an SQL expression over the other node's record.",
     "value": "The column's value, the same for every record.",
+    "code": "The node whose code the column holds, as `replicator.yaml` gives it, on every write.",
     "initial": "The value when a record is made, and only then: an SQL expression over the other node's record.",
 }
 KIND_TABLE = {
@@ -87,6 +89,8 @@ CONFIG = {
 NODE = {
     "engine": "What kind of database it is.",
     "dsn": "The environment variable that holds its DSN: `${CRM_DSN}`.",
+    "class": "The class of like nodes that it is one of: link files that name the class hold for each of them.",
+    "code": "What data calls the node: `route` and `code` in link files go by it; its name, if not said.",
 }
 SETTINGS = {
     "batch_rows": "Changes that are staged at once.",

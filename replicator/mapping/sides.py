@@ -16,8 +16,8 @@ from replicator.model.link import DeleteRule, Expression, Field, MatchRule, Part
 from replicator.model.table import TableName
 
 LINK_KEYS = frozenset(
-    ("link", "flow", "match", "create", "delete", "restore", "stub", "update_deleted", "rule", "groups", "fields", "assert")
-)
+    ("link", "flow", "match", "create", "route", "delete", "restore", "stub", "update_deleted", "rule", "groups", "fields")
+) | {"assert"}
 _SIDE_KEYS = frozenset(("table", "query", "key", "where", "derived", "slice", "extends"))
 _FLOW = re.compile(r"([a-z][a-z0-9_]*)\s*(->|<->)\s*([a-z][a-z0-9_]*)")
 _SET = re.compile(r"\s*set\b", re.IGNORECASE)
@@ -109,7 +109,8 @@ def read_side(root: MappingNode, node: str, scope: Scope) -> Side | None:
         if scope.is_target(node):
             hint = f"write `flow: {node} -> {scope.other(node)}`"
             found.add("L327", query.mark, f"a query is only read, and the link writes on {node}", hint)
-        table = TableName("query", query_name(root, node))
+        link = root.get("link")
+        table = query_name(link.text if isinstance(link, ScalarNode) else "link", node)
     if table is None or columns is None:
         return None
     return Side(
@@ -158,10 +159,9 @@ def _is_slice(value: MappingNode, where: Expression | None, node: str, found: Fi
     return True
 
 
-def query_name(root: MappingNode, node: str) -> str:
+def query_name(link: str, node: str) -> TableName:
     """What stands for the table where a side is a query."""
-    link = root.get("link")
-    return f"{link.text if isinstance(link, ScalarNode) else 'link'} on {node}"
+    return TableName("query", f"{link} on {node}")
 
 
 def _query(value: MappingNode, node: str, scope: Scope) -> Query | None:
@@ -255,6 +255,22 @@ def read_create(root: MappingNode, scope: Scope) -> dict[str, Expression]:
         elif expression := scope.expression(condition, f"create at {key.text}", scope.other(key.text)):
             create[key.text] = expression
     return create
+
+
+def read_route(root: MappingNode, create: Mapping[str, Expression], scope: Scope) -> dict[str, Expression]:
+    """`route: {erp: "crm.factory"}`: the codes of the nodes of that class on which a record may be made."""
+    route: dict[str, Expression] = {}
+    node = root.get("route")
+    example = f'route: {{{scope.nodes[1]}: "{scope.nodes[0]}.factory"}}'
+    value = shape.mapping(node, "route", example, scope.found) if node else None
+    for key, codes in value.entries if value else ():
+        if not scope.is_written(key, "route"):
+            continue
+        if key.text in create and create[key.text].text == "false":
+            scope.found.add("L210", key.mark, f"`create` never makes a record on {key.text}, wherever it is routed", "remove one")
+        if expression := scope.expression(codes, f"route at {key.text}", scope.other(key.text)):
+            route[key.text] = expression
+    return route
 
 
 def read_delete(root: MappingNode, scope: Scope, link_mark: Mark) -> dict[str, DeleteRule]:

@@ -12,6 +12,8 @@ from replicator.model.link import Link
 class Node:
     """A database taking part. `number` (from 1, by place in the file) breaks ties between equal times.
 
+    node_class   the class of like nodes that it belongs to: link files name that in place of the node
+    code         what data calls the node; a loader takes its name where the file says nothing
     The DSN itself is never kept in a model: `dsn_env` names the environment variable.
     """
 
@@ -20,6 +22,8 @@ class Node:
     dsn_env: str
     number: int
     mark: Mark
+    node_class: str | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
+    """`links` are between nodes: of a link file that names a class there is one for each of its nodes."""
+
     path: str
     nodes: tuple[Node, ...]
     mappings: str

@@ -219,6 +219,7 @@ class Field:
     initial      node -> expression over the other node's record, used when a record is created on `node`, and only then
     values, lookup, reference   at most one of the three, for a field that both sides have
     carried      a node on which the other field of a reference to several kinds writes this one's column with its own
+    code         the node whose code the field writes: `convert` has its name until the nodes are known (mapping/classes.py)
     A field with none of these is a plain copy. `name` identifies it in state, logs and messages.
     """
 
@@ -234,6 +235,7 @@ class Field:
     first: str  # the node named first: ValueMap pairs read from it to the other
     mark: Mark
     carried: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +295,7 @@ class Link:
     """`sides` in the order of the file. `match`: node -> columns that identify a record both sides may have already, whenever
     one is about to be made; `matching`: all rules of that kind, the most trusted first, which `replicator match` goes by.
     `create`: node -> condition over the other node's record under which a record may be created on `node`.
+    `route`: class of nodes -> the codes of those on which a record may be created; a part of `create` once the nodes are known.
     `flows`: the directions that exist, as (source node, target node).
     `update_wins`: whether an edit that meets a delete wins, so that the record is made again (else the delete wins).
     """
@@ -313,6 +316,12 @@ class Link:
     stub: dict[str, Stub] = field(default_factory=dict)
     matching: tuple[MatchRule, ...] = ()
     asserts: tuple[Assertion, ...] = ()
+    route: dict[str, Expression] = field(default_factory=dict)
+
+    @property
+    def declared(self) -> str:
+        """The name that its file gives it: without the node, if it is one of several (`customer@erp_north`)."""
+        return self.name.partition("@")[0]
 
     @property
     def arbiter(self) -> str:

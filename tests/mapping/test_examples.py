@@ -9,10 +9,12 @@ import pytest
 
 from replicator.mapping import schema_words
 from replicator.mapping.cases import load_suite
+from replicator.mapping.config import load_config
 from replicator.mapping.load import load_link
 
 ROOT = Path(__file__).parents[2]
 TESTS = ("test:", "schema:")  # a test of a link, and what a folder's tests share
+CONFIG = "nodes:"
 OUTLINE = "link: example\ncrm: {table: crm.account, key: id}\nerp: {table: erp.customer, key: customer_no}\nfields:\n"
 
 
@@ -24,7 +26,7 @@ def links() -> list[str]:
     """Whole links as they are; of a list of fields each in a link of its own, for they show variants of one column."""
     found = []
     for block in blocks("README.md") + blocks("mappings/README.md"):
-        if block.startswith(TESTS):
+        if block.startswith((*TESTS, CONFIG)):
             continue
         fields = re.split(r"^(?=  - )", block, flags=re.MULTILINE)[1:]
         whole = re.split(r"^(?=link:)", block, flags=re.MULTILINE)[1:]  # a block may show several files
@@ -37,6 +39,22 @@ def test_an_example_has_no_finding(text: str) -> None:
     link, findings = load_link("example.yaml", text=text)
     assert [str(finding) for finding in findings] == []
     assert link is not None
+
+
+def test_nodes_of_a_class_and_their_links_have_no_finding(tmp_path: Path) -> None:
+    found = blocks("mappings/README.md")
+    nodes = next(block for block in found if block.startswith(CONFIG))
+    routed = next(block for block in found if "route:" in block)
+    customer = "link: customer\ncrm: {table: a.b, key: id}\nerp: {table: a.c, key: no}\nfields: [{crm: a, erp: b}]\n"
+    (tmp_path / "links").mkdir()
+    for text in (customer, *re.split(r"^(?=link:)", routed, flags=re.MULTILINE)[1:]):
+        (tmp_path / "links" / f"{text.split()[1]}.yaml").write_text(text)
+    (tmp_path / "replicator.yaml").write_text(f"{nodes}mappings: links\n")
+    config, findings = load_config(tmp_path / "replicator.yaml", {})
+    assert [str(finding) for finding in findings] == []
+    assert config is not None
+    names = [f"{link}@{node}" for link in ("customer", "order", "order_line") for node in ("erp_north", "erp_south")]
+    assert [link.name for link in config.links] == names
 
 
 def test_examples_are_found() -> None:

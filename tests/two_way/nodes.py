@@ -219,20 +219,31 @@ def _advance(advanced: Any, ahead: int, *args: Any) -> tuple[int, int]:
 @contextmanager
 def tree(server: Server, folder: Path, shape: Shape) -> Iterator[Nodes]:
     """Fresh databases on `server`, joined as `shape` says, initialised and ready to run."""
-    names = list(shape.kinds)
+    ddl = {n: CRM if kind == "crm" else ERP for n, kind in shape.kinds.items()}
+    with prepared(server, folder, shape, ddl, shape.links(), {}) as nodes:
+        yield nodes
+
+
+@contextmanager
+def prepared(
+    server: Server, folder: Path, shape: Shape, ddl: dict[str, str], links: dict[str, str], said: dict[str, str]
+) -> Iterator[Nodes]:
+    """`ddl`: node -> its tables. `said`: node -> what replicator.yaml says of it beside engine and DSN."""
+    names = list(ddl)
     environ = {f"{n.upper()}_DSN": server.create_database(f"{shape.name}_{n}") for n in names}
     (folder / "mappings").mkdir(parents=True, exist_ok=True)
-    for name, text in shape.links().items():
+    for name, text in links.items():
         (folder / "mappings" / f"{name}.yaml").write_text(text)
-    nodes = "".join(f'  {n}: {{engine: postgres, dsn: "${{{n.upper()}_DSN}}"}}\n' for n in names)
+    nodes = "".join(f'  {n}: {{engine: postgres, dsn: "${{{n.upper()}_DSN}}"{said.get(n, "")}}}\n' for n in names)
     path = folder / "replicator.yaml"
     path.write_text(f"nodes:\n{nodes}mappings: mappings\nsettings: {{batch_rows: 20000, lock_timeout_ms: 500}}\n")
     config, findings = load_config(path, environ)
     assert config is not None, "\n".join(map(str, findings))
+    assert not [finding for finding in findings if finding.severity == "error"], "\n".join(map(str, findings))
     users = {n: psycopg.connect(environ[f"{n.upper()}_DSN"], autocommit=True) for n in names}
     try:
         for node, connection in users.items():
-            connection.execute(CRM if shape.kinds[node] == "crm" else ERP)  # type: ignore[call-overload]
+            connection.execute(ddl[node])  # type: ignore[call-overload]
         init(config, environ, False, lambda action: None)
         found = Nodes(shape, users, config, environ)
         try:
