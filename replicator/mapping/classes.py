@@ -88,14 +88,19 @@ def _known(link: Link, codes: Mapping[str, str], node: str | None) -> Link:
     """With what only the nodes' codes tell: what fields hold that tell the node, and, where `node` is one of a class, which
     records may be made there. A node that is named itself takes whatever comes."""
     fields = tuple(_coded(field, codes) for field in link.fields)
-    create = dict(link.create)
+    create, sides = dict(link.create), link.sides
     if node is not None and node in link.route:
-        create[node] = _routed(link.route[node], create.get(node), codes[node])
-    return replace(link, fields=fields, create=create, route={})
+        route, source = link.route[node], link.other(node)
+        if link.two_way:
+            create[node] = _routed(route, create.get(node), codes[node])
+        else:
+            there = replace(source, where=_routed(route, source.where, codes[node]))
+            sides = (there, sides[1]) if sides[0] is source else (sides[0], there)
+    return replace(link, sides=sides, fields=fields, create=create, route={})
 
 
 def _routed(route: Expression, create: Expression | None, code: str) -> Expression:
-    """The condition under which a record is made on the node with this code."""
+    """The condition under which a record is made on the node with this code, or, of a link one way, goes there at all."""
     # One text or several: ARRAY makes a list of texts of either.
     here = f"{literal(code)} = any (cast(array[{_closed(route)}] as text[]))"
     if create is None:

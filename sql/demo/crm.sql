@@ -269,7 +269,7 @@ create table crm.sales_order (
     status          text not null check (status in ('ordered', 'produced', 'shipped', 'invoiced', 'cancelled')),
     ordered_on      date not null,
     promised_on     date,
-    net_amount      numeric(12,2) not null,
+    net_amount      numeric(14,2) not null,
     currency        char(3) not null,
     unique (factory, order_no)
 );
@@ -293,8 +293,8 @@ create table crm.invoice (
     invoice_no      text not null,
     invoiced_on     date not null,
     due_on          date not null,
-    net_amount      numeric(12,2) not null,
-    gross_amount    numeric(12,2) not null,
+    net_amount      numeric(14,2) not null,
+    gross_amount    numeric(14,2) not null,
     paid_on         date
 );
 create index on crm.invoice (sales_order_id);
