@@ -114,7 +114,7 @@ def _routed(route: Expression, create: Expression | None, code: str) -> Expressi
 def _coded(field: Field, codes: Mapping[str, str]) -> Field:
     if field.code is None:
         return field
-    code = literal(codes[field.code])
+    code = literal(codes.get(field.code, field.code))
     return replace(field, convert={node: replace(e, text=code) for node, e in field.convert.items()}, code=None)
 
 
