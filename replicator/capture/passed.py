@@ -156,6 +156,8 @@ class PassedChanges(LinkChanges):
 class RelayAssembler(Assembler):
     """`passed`: origins whose transactions go on to the target of this flow."""
 
+    _in_bulk = False  # each row may have been announced
+
     def __init__(
         self,
         feeds: Mapping[TableName, Sequence[Feed]],
