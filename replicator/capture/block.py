@@ -17,22 +17,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
 from operator import ne
-from typing import overload
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, overload
 
 from replicator.capture.batch import INSERT, UPDATE, LinkChanges, RowChange
 from replicator.capture.decode import Decoder
 from replicator.capture.feed import BoundFeed, Feed
 from replicator.capture.messages import Insert, Update, Value
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Bytes = npt.NDArray[np.uint8]
+
 HEADER = 25  # of an XLogData message, before the payload: `w` and three Int64
 LETTER, MARK, TUPLE = HEADER, HEADER + 5, HEADER + 6  # offsets of a row message: its kind, which tuple follows, the tuple
 LEAST = 64  # rows from which on a block is worth its while
 
-Ints = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
 Column = list[Value]
 
 
@@ -141,6 +143,8 @@ class Block(Sequence[RowChange]):
 
 def block_of(raw: Raw) -> Block | None:
     """None if these changes have to be looked at one by one."""
+    import numpy as np  # takes a while, and most commands never come here
+
     feed, positions = raw.bound.feed, raw.bound.positions
     data = b"".join(raw.messages)
     buffer = np.frombuffer(data + bytes(8), dtype=np.uint8)  # whoever reads past the end reads nothing
@@ -192,10 +196,12 @@ def block_of(raw: Raw) -> Block | None:
 
 def _walk(data: bytes, buffer: Bytes, at: Ints, positions: tuple[int, ...]) -> tuple[list[Column], Ints] | None:
     """The values of the tuples that begin at `at`, for the columns of the feed, and where the tuples end."""
+    import numpy as np
+
     counts = buffer[at].astype(np.int64) << 8 | buffer[at + 1]
     count = int(counts[0])
     if not (counts == count).all() or count <= max(positions):
-        return None
+        return None  # a malformed message, to be explained by whoever decodes it
     wanted = set(positions)
     found: dict[int, Column] = {}
     at = at + 2
@@ -226,8 +232,10 @@ def _known(kinds: Bytes) -> bool:
 
 def _changed(columns: list[Column], before: list[Column], places: Ints) -> Ints | None:
     """For each row that tells what was there before: the mask of the columns that have another value now."""
+    import numpy as np
+
     mask = np.zeros(len(places), dtype=np.int64)
-    if len(columns) > 62:
+    if len(before) > 62:
         return None
     whole = len(places) == len(columns[0])
     numbers = places.tolist()
@@ -243,6 +251,8 @@ def _fields(bound: BoundFeed, changed: int) -> int:
 
 def _merged(raw: Raw, columns: list[Column], ops: list[bytes], fields: list[int] | None, numbers: Ints) -> Block | None:
     """Of several changes of one row the last; in the order in which the rows were first touched."""
+    import numpy as np
+
     keys: list[Value] | list[tuple[Value, ...]] = columns[0]
     if raw.bound.feed.keys > 1:
         keys = list(zip(*columns[: raw.bound.feed.keys], strict=True))
