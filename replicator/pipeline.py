@@ -255,7 +255,7 @@ class Flow:
         self.open = True
         staged = self._write.staged()
         try:
-            outcome = self._write.at_once(changes)
+            outcome = self._write.at_once(changes, hopeful=True)
             self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is deferred must not fail at the commit
             return outcome
         except WriteFailed as error:

@@ -35,6 +35,7 @@ Staged = dict[str, tuple[int, bool]]
 
 FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
 SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
+CAREFUL_BATCHES = 100  # after records were to be inserted that were there
 SWALLOWED = "{place}: a trigger of {table} swallows the record, or gives it another key than its column's default"
 AMBIGUOUS = "{place}: several records match by the link's `match` columns (a stub counts); nothing is paired by guessing"
 
@@ -63,13 +64,17 @@ class BatchWrite:
         self._target_number = target_number
         self._swept = 0
         self._aside = False
+        self._hopeful = False
+        self._disappointed = 0  # batches until inserts are thought to be new again
         self._announced: dict[str, int] = {}  # link -> the moment that was last announced of its writing
         self._alone = False  # one record is being written
         self._few = False  # the rows being written are few: plans are kept for that
 
-    def at_once(self, changes: Rows, aside: bool = False) -> Outcome:
-        """Stages and writes, link by link. `aside`: unique values that change step aside first, so that rows may swap them."""
-        self._aside = aside
+    def at_once(self, changes: Rows, aside: bool = False, hopeful: bool = False) -> Outcome:
+        """Stages and writes, link by link. `aside`: unique values that change step aside first, so that rows may swap them.
+        `hopeful`: what is inserted is not there yet, by all we know; if it is, the row is refused."""
+        self._aside, self._hopeful = aside, hopeful and not self._disappointed
+        self._disappointed -= self._disappointed > 0
         outcome = Outcome()
         acts: dict[str, dict[str, int]] = {}
         for name, program in self._programs.items():
@@ -177,9 +182,18 @@ class BatchWrite:
         if counts["U"] and steps.update_partial and partly:
             updated += writer.execute(steps.update_partial, prepared=self._few)
         outcome.count(name, "update", updated)
-        if counts["I"] or updated < counts["U"]:
+        if self._hopeful and steps.insert_new and counts["I"] and not counts["U"]:
+            outcome.count(name, "insert", self._insert_new(steps.insert_new))
+        elif counts["I"] or updated < counts["U"]:
             outcome.count(name, "insert", writer.execute(steps.insert, prepared=self._few))
         return counts
+
+    def _insert_new(self, statement: str) -> int:
+        try:
+            return self._writer.execute(statement, prepared=self._few)
+        except WriteFailed:
+            self._disappointed = CAREFUL_BATCHES
+            raise
 
     def _make_stubs(self, program: Program, outcome: Outcome) -> None:
         if any(stubs.own for stubs in program.stubs):

@@ -41,7 +41,7 @@ ROWS = b"IUD"
 
 
 class PostgresStream:
-    """One slot, being read. Not thread safe."""
+    """One slot, being read. Not thread safe, but for `interrupt`."""
 
     def __init__(
         self, node: str, dsn: str, slot: str, publication: str, start: int, assembler: Assembler, relay: bool = False
@@ -55,6 +55,7 @@ class PostgresStream:
         self._reported = time.monotonic()
         self._behind = False
         self._in_parts = False
+        self._interrupted = False
         self._wal_end = start
         self._connection = connect(node, dsn, f"reads {slot}", replication=True)
         options = ["proto_version '1'", f"publication_names '\"{publication}\"'", "messages 'true'"]
@@ -86,6 +87,8 @@ class PostgresStream:
         assembler = self._assembler
         started = last_data = time.monotonic()
         while not self._enough(limit):
+            if self._interrupted:
+                return None
             if self._take_in(limit):
                 if assembler.ready and time.monotonic() - started > LONGEST_SECONDS:
                     break  # users who never pause must not make those before them wait
@@ -115,6 +118,10 @@ class PostgresStream:
 
     def ask(self) -> None:
         self._report(wanted=True)
+
+    def interrupt(self) -> None:
+        """`read`, in whichever thread, comes back soon with nothing."""
+        self._interrupted = True
 
     def close(self) -> None:
         self._connection.close()
