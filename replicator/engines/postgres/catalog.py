@@ -72,7 +72,7 @@ def _column(row: tuple[Any, ...]) -> Column:
         comparable,
         default,
         identity,
-        generated,
+        formula,
         storage,
     ) = row
     portable = _portable(base, base_oid, array_of_user_type)
@@ -87,6 +87,6 @@ def _column(row: tuple[Any, ...]) -> Column:
         default=default,
         identity=identity != "",
         identity_always=identity == "a",
-        generated=generated != "",
+        formula=formula,
         toastable=storage != "p",
     )
