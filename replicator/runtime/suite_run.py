@@ -18,7 +18,7 @@ import psycopg
 
 from replicator.demo.servers import Server
 from replicator.engines.postgres import scratch
-from replicator.engines.postgres.catalog import read_tables
+from replicator.engines.postgres.catalog import TABLES, VIEWS, read_tables
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.records import value_refused
 from replicator.engines.postgres.setup import flow_name, origin_name, slot_name
@@ -204,7 +204,7 @@ class SuiteRun:
         for node, connection in connections.items():
             named = [rows for rows in self._named() if rows.node == node]
             with translated(node):
-                for name, table in read_tables(connection, {rows.table for rows in named}).items():
+                for name, table in read_tables(connection, {rows.table for rows in named}, TABLES + VIEWS).items():
                     if table is not None:
                         self._tables[node, name] = table
                 refused: dict[tuple[str, str], str | None] = {}
