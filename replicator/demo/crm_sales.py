@@ -44,7 +44,9 @@ ANY_PROSPECT: LiteralString = """
 ANY_CONTACT: LiteralString = """
     SELECT id FROM crm.contact
     WHERE id >= (SELECT gen_random_uuid()) AND deleted_at IS NULL ORDER BY id LIMIT 1"""
-ANY_ADDRESS: LiteralString = "SELECT id FROM crm.address WHERE id >= (SELECT gen_random_uuid()) ORDER BY id LIMIT 1"
+LASTING_ADDRESS: LiteralString = """
+    SELECT d.id FROM crm.address d JOIN crm.account a ON a.id = d.account_id
+    WHERE d.id >= (SELECT gen_random_uuid()) AND coalesce(a.vat_number, '') NOT LIKE %s ORDER BY d.id LIMIT 1"""
 ANY_PRODUCT: LiteralString = """
     SELECT p.id, p.list_price, (SELECT s.factory FROM crm.product_site s WHERE s.product_id = p.id ORDER BY random() LIMIT 1)
     FROM crm.product p
@@ -170,7 +172,7 @@ class SalesUser(User):
         return self.edit((CONTESTED_EDITS[which % len(CONTESTED_EDITS)],), self.company(), vat)
 
     def edit_address(self) -> bool:
-        address = self.one(ANY_ADDRESS)
+        address = self.one(LASTING_ADDRESS, [CLOSABLE_VAT])
         return address is not None and self.edit(ADDRESS_EDITS, self.company(), address[0])
 
     def create_account(self) -> bool:
@@ -182,7 +184,7 @@ class SalesUser(User):
         self.db.execute(NEW_ADDRESS, [account[0], "billing", c.street, c.zip, c.city, c.country])
         for _ in range(self.random.randrange(3)):
             self._new_contact(account[0])
-        if self.random.random() < 0.15 and not str(c.vat).endswith(CLOSABLE_VAT[-1]):
+        if self.random.random() < 0.15 and kind != "prospect" and not str(c.vat).endswith(CLOSABLE_VAT[-1]):
             self.office.just_keyed.append(c)
         return True
 

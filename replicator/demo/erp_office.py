@@ -24,9 +24,10 @@ CLOSABLE_PARTY: LiteralString = f"""
 ANY_PERSON: LiteralString = """
     SELECT contact_no FROM erp.contact_person
     WHERE contact_no >= (SELECT 1 + floor(random() * max(contact_no))::int FROM erp.contact_person) ORDER BY contact_no LIMIT 1"""
-ANY_ADDRESS: LiteralString = """
-    SELECT address_no FROM erp.party_address
-    WHERE address_no >= (SELECT 1 + floor(random() * max(address_no))::int FROM erp.party_address) ORDER BY address_no LIMIT 1"""
+LASTING_ADDRESS: LiteralString = """
+    SELECT address_no FROM erp.party_address JOIN erp.party p USING (party_no)
+    WHERE address_no >= (SELECT 1 + floor(random() * max(address_no))::int FROM erp.party_address)
+      AND coalesce(p.tax_id, '') NOT LIKE %s ORDER BY address_no LIMIT 1"""
 ANY_ITEM: LiteralString = """
     SELECT item_no FROM erp.item
     WHERE item_no >= (SELECT 1 + floor(random() * max(item_no))::int FROM erp.item) ORDER BY item_no LIMIT 1"""
@@ -139,16 +140,16 @@ class OfficeUser(User):
         return self.edit((CONTESTED_EDITS[which % len(CONTESTED_EDITS)],), self.company(), vat)
 
     def edit_address(self) -> bool:
-        address = self.one(ANY_ADDRESS)
+        address = self.one(LASTING_ADDRESS, [CLOSABLE_VAT])
         return address is not None and self.edit(ADDRESS_EDITS, self.company(), address[0])
 
     def set_credit_limit(self) -> bool:
-        party = self.one(ANY_PARTY)
+        party = self.one(LASTING_PARTY, [CLOSABLE_VAT])
         granted = [self.random.randrange(100) * 500, self.random.random() < 0.05]
         return party is not None and self.changed(SET_CREDIT_LIMIT, [*granted, *party])
 
     def set_terms(self) -> bool:
-        party = self.one(ANY_PARTY)
+        party = self.one(LASTING_PARTY, [CLOSABLE_VAT])
         return party is not None and self.changed(SET_TERMS, party)
 
     def create_party(self) -> bool:
