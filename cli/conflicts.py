@@ -16,6 +16,7 @@ import typer
 
 from replicator.engines.postgres.history import Selection
 from replicator.errors import ConfigurationError, NodeUnavailable
+from replicator.mapping.chosen import links_named
 from replicator.mapping.findings import near
 from replicator.model.config import Config
 from replicator.model.finding import Finding
@@ -271,18 +272,16 @@ def _connected(
 def _selection(
     config: Config, link: str | None, field: str | None, kind: str | None, status: str | None, key: str | None, since: str | None
 ) -> Selection:
-    found = link_of(config, link) if link is not None else None
-    if link is not None and found is None:
-        links = [one.name for one in config.links]
-        raise ConfigurationError(f"there is no link {link!r}", near(link, links) or f"links are {', '.join(links)}")
-    fields = sorted({f.name for one in config.links if found in (None, one) for f in one.fields})
+    found = links_named(config, link) if link is not None else None
+    fields = sorted({f.name for one in found or config.links for f in one.fields})
     if field is not None and field not in fields:
         where = f"link {link} has" if found else "no link has"
         hint = near(field, fields) or f"fields are {', '.join(fields[:12])}"
         raise ConfigurationError(f"{where} {'no' if found else 'a'} field {field!r}", hint)
     if kind is not None and kind not in KINDS:
         raise ConfigurationError(f"there is no kind {kind!r}", near(kind, KINDS) or f"kinds are {', '.join(KINDS)}")
-    return Selection(link, field, kind, status, key, None if since is None else moment(since))
+    names = None if found is None else tuple(one.name for one in found)
+    return Selection(names, field, kind, status, key, None if since is None else moment(since))
 
 
 def moment(text: str) -> datetime:

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from replicator.errors import ConfigurationError, NodeUnavailable
+from replicator.mapping.chosen import link_named
 from replicator.mapping.findings import near
 from replicator.model import stamp
-from replicator.model.config import Config
-from replicator.model.link import Field, Link
+from replicator.model.link import Field
 from replicator.runtime.explain import Explanation, FieldStory, NotFound, Parked, document
 from replicator.runtime.explain import explain as explain_record
-from replicator.runtime.history import Conflict, link_of
+from replicator.runtime.history import Conflict
 from replicator.runtime.lint import close_all, connect_all
 
 from .conflict_words import clock, printable, record, shown
@@ -47,7 +47,7 @@ def explain(
     """
     session = open_session(context, config, as_json)
     loaded = session.load()
-    found_link = _link(loaded, link)
+    found_link = link_named(loaded, link, on)
     nodes = [side.node for side in found_link.sides]
     if on is not None and on not in nodes:
         raise ConfigurationError(f"{link} is not on {on!r}", near(on, nodes) or f"it is between {nodes[0]} and {nodes[1]}")
@@ -66,14 +66,6 @@ def explain(
     _show(session.output, found, key)
     session.output.document(document(found))
     return 0
-
-
-def _link(config: Config, name: str) -> Link:
-    found = link_of(config, name)
-    if found is None:
-        links = [one.name for one in config.links]
-        raise ConfigurationError(f"there is no link {name!r}", near(name, links) or f"links are {', '.join(links)}")
-    return found
 
 
 def _show(output: Output, found: Explanation, key: str) -> None:

@@ -71,10 +71,10 @@ def _with_servers(session: Session, config: Config, online: bool) -> list[Findin
 
 
 def _report(session: Session, config: Config | None, findings: Sequence[Finding]) -> int:
-    links = config.links if config is not None else ()
+    links = {link.declared: link for link in config.links} if config is not None else {}
     counts: dict[str, Any] = {
         "links": len(links),
-        "fields": sum(len(link.fields) for link in links),
+        "fields": sum(len(link.fields) for link in links.values()),
         "errors": len(errors_of(findings)),
         "warnings": sum(finding.severity == "warning" for finding in findings),
     }

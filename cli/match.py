@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from replicator.errors import ConfigurationError
+from replicator.mapping.chosen import link_named
 from replicator.mapping.findings import near
 from replicator.runtime.explain import split_key
 from replicator.runtime.match import Found, LinkMatch, Matcher, matchable
@@ -104,10 +105,7 @@ def unmatch(
     """
     session = open_session(context, config, as_json)
     loaded = session.load()
-    names = [one.name for one in loaded.links]
-    chosen = next((one for one in loaded.links if one.name == link), None)
-    if chosen is None:
-        raise ConfigurationError(f"there is no link {link!r}", near(link, names) or f"links are {', '.join(names)}")
+    chosen = link_named(loaded, link, on)
     nodes = [side.node for side in chosen.sides]
     if on not in nodes:
         raise ConfigurationError("whose key is it?", f"say --on {nodes[0]} or --on {nodes[1]}")

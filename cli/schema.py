@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from replicator.mapping.classes import names_of
 from replicator.mapping.config import load_config
 from replicator.mapping.json_schema import SCHEMAS
 
@@ -46,7 +47,7 @@ def schema(
     if session.named:
         session.require_file()
     known = load_config(session.config_path, session.environ)[0] if session.config_path.is_file() else None
-    found = SCHEMAS[kind.value]([node.name for node in known.nodes] if known else [])
+    found = SCHEMAS[kind.value](names_of(known.nodes) if known else [])
     output = session.output
     output.line(json.dumps(found, indent=2, ensure_ascii=False))
     output.document(found)

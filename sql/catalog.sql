@@ -1,4 +1,4 @@
--- What the replicator asks of the catalog. Parameters: %s = array of schemas, array of names, side by side.
+-- What the replicator asks of the catalog. Parameters: %s = array of schemas, array of names, side by side; kinds of relation.
 
 -- name: columns
 -- Domains are taken down to their base type; typmods of the domain or of the column, whichever is there.
@@ -6,7 +6,7 @@ WITH RECURSIVE wanted AS (
     SELECT c.oid, n.nspname, c.relname
     FROM unnest(%s::text[], %s::text[]) AS w (nspname, relname)
     JOIN pg_catalog.pg_namespace n USING (nspname)
-    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname AND c.relkind IN ('r', 'p')
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname AND c.relkind = ANY (%s::"char"[])
 ), base (root, oid, typmod) AS (
     SELECT DISTINCT a.atttypid, a.atttypid, -1
     FROM wanted w JOIN pg_catalog.pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -34,7 +34,7 @@ SELECT w.nspname, w.relname, a.attname,
                 pg_catalog.format('nextval(%%L::regclass)', pg_catalog.pg_get_serial_sequence(
                     pg_catalog.format('%%I.%%I', w.nspname, w.relname), a.attname))
             WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
-       a.attidentity::text, a.attgenerated::text, a.attstorage::text
+       a.attidentity::text, CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END, a.attstorage::text
 FROM wanted w
 JOIN pg_catalog.pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN base b ON b.root = a.atttypid
@@ -48,7 +48,7 @@ WITH wanted AS (
     SELECT c.oid, n.nspname, c.relname, c.relreplident
     FROM unnest(%s::text[], %s::text[]) AS w (nspname, relname)
     JOIN pg_catalog.pg_namespace n USING (nspname)
-    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname AND c.relkind IN ('r', 'p')
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname AND c.relkind = ANY (%s::"char"[])
 ), keys AS (
     SELECT i.indrelid, i.indisprimary,
            array_agg(a.attname::text ORDER BY k.place) AS columns

@@ -6,7 +6,7 @@
 SELECT id, at, flow, link, kind, field, source_key, target_key, incoming, existing, base, written, incoming_stamp, existing_stamp,
        incoming_lsn::text, winner, rule, place, status, wanted, wanted_value, wanted_by, settled, settled_by
 FROM replicator.conflict
-WHERE (%(link)s::text IS NULL OR link = %(link)s)
+WHERE (%(links)s::text[] IS NULL OR link = ANY (%(links)s::text[]))
   AND (%(field)s::text IS NULL OR field = %(field)s)
   AND (%(kind)s::text IS NULL OR kind = %(kind)s)
   AND (%(status)s::text IS NULL OR status = %(status)s)

@@ -50,7 +50,8 @@ class RowChange:
                in between begins it anew.
     `expected` field -> the value that must stand on the target for this one to be written there (answers only)
     `deltas`   (position of the transaction, field, amount) for counters
-    `hops`     how often this value has come back changed from the side it was written on
+    `hops`     how often this value has come back changed from the side it was written on, no user having a part in it;
+               0: a user's edit
     """
 
     op: bytes
@@ -147,7 +148,8 @@ class RowChange:
         if answer.deltas:
             self.deltas = [d for d in self.deltas if d[0] > answer.lsn] + answer.deltas
         self.fields |= taken
-        self.hops = max(self.hops, answer.hops)
+        # Met by users' edits time and again, answers do not end; but nothing goes to and fro by itself.
+        self.hops = max(self.hops, answer.hops) if self.hops else 0
         self.stamp = max(self.stamp, answer.stamp)
 
 

@@ -13,21 +13,26 @@ from pathlib import Path
 
 from replicator.mapping import shape
 from replicator.mapping.case_rows import no_rows, read_log, read_tables
+from replicator.mapping.classes import classes_of, instances, names_of
+from replicator.mapping.config import check_classes, check_name, read_class
 from replicator.mapping.findings import Findings, near, show
 from replicator.mapping.load import TEST_SUFFIX, load_links
 from replicator.mapping.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YamlNode, parse_yaml, read_yaml
 from replicator.model.case import Case, Expected, Row, Step, Suite, TableRows
+from replicator.model.config import Node
 from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link
 
 SYNC = "sync"
 DEFAULTS = TEST_SUFFIX  # the file of a folder that says what all its tests share
 DEFAULT_KEYS = ("schema", "given", "before")
-KEYS = ("test", *DEFAULT_KEYS, "cases")
+KEYS = ("test", "nodes", *DEFAULT_KEYS, "cases")
+NODE_KEYS = ("class", "code")
 CASE_KEYS = ("case", "given", "do", "expect")
 CONFLICT_KEYS = ("link", "field", "kind", "winner", "rule", "status")
 PARKED_KEYS = ("link", "on", "reason", "sqlstate", "key", "says")
 
+NODES_EXAMPLE = "nodes: {crm: {}, erp_north: {class: erp, code: NORTH}, erp_south: {class: erp, code: SOUTH}}"
 SCHEMA_EXAMPLE = "schema: {crm: crm.sql, erp: erp.sql}"
 STEP_EXAMPLE = "do: [{crm: \"update crm.account set phone = '1'\"}, sync]"
 CASE_EXAMPLE = "cases: [{case: a name, do: [...], expect: {...}}]"
@@ -66,35 +71,64 @@ def load_suite(path: str | Path, *, text: str | None = None, defaults: str | Non
 
 @dataclass
 class _Scope:
-    nodes: tuple[str, ...]
+    members: tuple[Node, ...]
     found: Findings
     links: dict[str, Link] = field(default_factory=dict)
 
-    def node(self, key: ScalarNode, others: Collection[str] = ()) -> bool:
-        """Whether the key names a node."""
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self.members)
+
+    def named(self, key: ScalarNode, others: Collection[str] = ()) -> tuple[str, ...]:
+        """The node that the key names; all nodes of a class if it names one."""
         if key.text in self.nodes:
-            return True
-        known = (*self.nodes, *others)
+            return (key.text,)
+        if found := classes_of(self.members).get(key.text):
+            return tuple(node.name for node in found)
+        known = (*names_of(self.members), *others)
         hint = near(key.text, known) or f"known are {', '.join(known)}"
         self.found.add("T004", key.mark, f"there is no node {show(key.text)}", hint)
-        return False
+        return ()
 
 
 def _suite(path: Path, root: MappingNode, parts: list[MappingNode], found: Findings) -> Suite | None:
     names = _names(root, found)
-    nodes = _schema(root, parts, found)
-    scope = _Scope(tuple(nodes), found)
+    schema = _schema(root, parts, found)
+    members = _members(root, schema, found)
+    # A node has the tables of its class, unless the file says something of itself.
+    nodes = {node.name: schema[of] for node in members for of in (node.node_class, node.name) if of in schema}
+    scope = _Scope(members, found)
+    for member in members:
+        if member.name not in nodes:
+            found.add("T002", member.mark, f"there is no schema for node {member.name}", f"for example `{SCHEMA_EXAMPLE}`")
     if nodes:
-        links = _links(path.parent, names, scope)
+        links = _links(path.parent, names, names_of(members) if "nodes" in root else None, scope)
         scope.links = {link.name: link for link in links}
         for name, side in ((link.name, side) for link in links for side in link.sides):
-            if side.node not in nodes:
+            if side.node not in scope.nodes:
                 message = f"there is no schema for node {side.node} of link {name}"
                 found.add("T002", root.mark, message, f"for example `{SCHEMA_EXAMPLE}`")
     given = tuple(rows for part in parts for rows in _given(part, scope))
     before = tuple(step for part in parts if (node := part.get("before")) for step in _steps(node, "before", scope))
     cases = _cases(root, scope)
-    return Suite(str(path), root.mark, nodes, tuple(scope.links.values()), given, before, cases)
+    return Suite(str(path), root.mark, nodes, members, tuple(scope.links.values()), given, before, cases)
+
+
+def _members(root: MappingNode, schema: Collection[str], found: Findings) -> tuple[Node, ...]:
+    """`nodes: {crm: {}, erp_north: {class: erp, code: NORTH}}`; without it, the nodes are those that have a schema."""
+    node = root.get("nodes")
+    if node is None:
+        return tuple(Node(name, "postgres", name, number, root.mark, None, name) for number, name in enumerate(schema, 1))
+    value = shape.mapping(node, "nodes", NODES_EXAMPLE, found)
+    members = []
+    for number, (key, part) in enumerate(value.entries if value else (), 1):
+        check_name(key, "C003", "a node's name", found)
+        said = shape.mapping(part, key.text, NODES_EXAMPLE, found)
+        if said is not None:
+            shape.check_keys(said, NODE_KEYS, found)
+            members.append(Node(key.text, "postgres", key.text, number, key.mark, *read_class(said, key.text, found)))
+    check_classes(members, found)
+    return tuple(members)
 
 
 def _names(root: MappingNode, found: Findings) -> list[ScalarNode]:
@@ -139,9 +173,9 @@ def _file(node: YamlNode, found: Findings) -> str | None:
     return os.path.normpath(path)
 
 
-def _links(folder: Path, names: list[ScalarNode], scope: _Scope) -> list[Link]:
+def _links(folder: Path, names: list[ScalarNode], nodes: Collection[str] | None, scope: _Scope) -> list[Link]:
     """The links of these names and what they refer to. Errors in link files are findings only if they may matter here."""
-    links, findings = load_links(folder)
+    links, findings = load_links(folder, nodes)
     by_name = {link.name: link for link in links}
     errors = [finding for finding in findings if finding.severity == "error"]
     wanted: dict[str, Link] = {}
@@ -160,15 +194,15 @@ def _links(folder: Path, names: list[ScalarNode], scope: _Scope) -> list[Link]:
         if name.text not in by_name and name.text not in broken:
             hint = near(name.text, by_name) or f"the folder's links are {', '.join(sorted(by_name))}"
             scope.found.add("T001", name.mark, f"there is no link {show(name.text)} in {folder}", hint)
-    return list(wanted.values())
+    return list(instances(list(wanted.values()), scope.members, scope.found))
 
 
 def _given(part: MappingNode, scope: _Scope) -> Iterator[TableRows]:
     node = part.get("given")
     value = shape.mapping(node, "given", GIVEN_EXAMPLE, scope.found) if node else None
     for key, tables in value.entries if value else ():
-        if scope.node(key):
-            yield from read_tables(tables, key.text, GIVEN_EXAMPLE, scope.found, inserted=True)
+        for node_name in scope.named(key):
+            yield from read_tables(tables, node_name, GIVEN_EXAMPLE, scope.found, inserted=True)
 
 
 def _steps(node: YamlNode, key: str, scope: _Scope) -> Iterator[Step]:
@@ -180,8 +214,8 @@ def _steps(node: YamlNode, key: str, scope: _Scope) -> Iterator[Step]:
         yield Step(None, node.mark)
     elif isinstance(node, MappingNode):
         for name, edit in node.entries:
-            if scope.node(name):
-                yield from _edit(edit, name.text, scope)
+            for node_name in scope.named(name):
+                yield from _edit(edit, node_name, scope)
     else:
         hint = f"for example `{STEP_EXAMPLE}`"
         scope.found.add("L103", node.mark, f"{key} must hold `{SYNC}`, or a node with its edit, not {_shown(node)}", hint)
@@ -250,8 +284,9 @@ def _expected(node: YamlNode, scope: _Scope) -> Expected | None:
             _check_conflicts(conflicts.rows, scope)
         elif key.text == "parked":
             parked = read_log(part, "parked", PARKED_KEYS, scope.found)
-        elif scope.node(key, ("conflicts", "parked")):
-            tables += read_tables(part, key.text, EXPECT_EXAMPLE, scope.found)
+        else:
+            for node_name in scope.named(key, ("conflicts", "parked")):
+                tables += read_tables(part, node_name, EXPECT_EXAMPLE, scope.found)
     return Expected(tuple(tables), conflicts, parked)
 
 

@@ -143,7 +143,7 @@ def check_classes(nodes: Sequence[Node], found: Findings) -> None:
 
 
 def _node(key: ScalarNode, part: YamlNode, number: int, found: Findings) -> Node | None:
-    _check_name(key, "C003", "a node's name", found)
+    check_name(key, "C003", "a node's name", found)
     value = shape.mapping(part, key.text, _NODES_EXAMPLE, found)
     if value is None:
         return None
@@ -161,13 +161,13 @@ def read_class(value: MappingNode, node: str, found: Findings) -> tuple[str | No
     node_class = shape.scalar(class_node, "class", "class: erp", found) if class_node else None
     code = shape.scalar(code_node, "code", "code: NORTH", found) if code_node else None
     if node_class is not None:
-        _check_name(node_class, "C009", "the name of a class of nodes", found)
+        check_name(node_class, "C009", "the name of a class of nodes", found)
     if code is not None and not code.text:
         found.add("C010", code.mark, f"the code of {node} is empty", "write what data calls the node, or leave it out")
     return node_class.text if node_class else None, code.text if code else node
 
 
-def _check_name(name: ScalarNode, code: str, what: str, found: Findings) -> None:
+def check_name(name: ScalarNode, code: str, what: str, found: Findings) -> None:
     if not _NODE_NAME.fullmatch(name.text):
         hint = "use lower-case letters, digits and _, beginning with a letter, 31 characters at most"
         found.add(code, name.mark, f"{show(name.text)} cannot be {what}", hint)

@@ -29,6 +29,7 @@ TABLE: Schema = {"type": "string", "examples": ["crm.account"]}
 EXPRESSION: Schema = {**SCALAR_OR_NULL, "title": "SQL expression"}
 QUERY: Schema = {"type": "string", "title": "SELECT"}
 SWITCH: Schema = {"enum": [True, False, "true", "false"]}
+OF_CLASS: dict[str, Schema] = {"class": {"type": "string", "pattern": NODE}, "code": {**SCALAR, "minLength": 1}}
 SET = r"^\s*[sS][eE][tT]\b"
 DSN = r"^\s*\$\{[A-Za-z_][A-Za-z0-9_]*\}\s*$"
 
@@ -169,12 +170,7 @@ def _field(names: _Names) -> Schema:
 
 def config_schema(_: Sequence[str] = ()) -> Schema:
     defaults = {setting.name: setting.default for setting in fields(Settings)}
-    node_keys: dict[str, Schema] = {
-        "engine": {"enum": list(ENGINES)},
-        "dsn": {"type": "string", "pattern": DSN},
-        "class": {"type": "string", "pattern": NODE},
-        "code": {**SCALAR, "minLength": 1},
-    }
+    node_keys: dict[str, Schema] = {"engine": {"enum": list(ENGINES)}, "dsn": {"type": "string", "pattern": DSN}, **OF_CLASS}
     node = _object(words.NODE, node_keys, ["engine", "dsn"])
 
     def number(name: str) -> Schema:
@@ -210,6 +206,11 @@ def case_schema(nodes: Sequence[str] = ()) -> Schema:
     case = _object(words.CASE, {"case": SCALAR, "given": given, "do": steps, "expect": expect}, ["case", "do", "expect"])
     keys: dict[str, Schema] = {
         "test": _one_or_more(SCALAR),
+        "nodes": {
+            "type": "object",
+            "patternProperties": {NODE: _object(words.TEST_NODE, OF_CLASS, [])},
+            "additionalProperties": False,
+        },
         "schema": names.per_node(_one_or_more(TEXT)),
         "given": given,
         "before": steps,

@@ -92,6 +92,7 @@ NODE = {
     "class": "The class of like nodes that it is one of: link files that name the class hold for each of them.",
     "code": "What data calls the node: `route` and `code` in link files go by it; its name, if not said.",
 }
+TEST_NODE = {key: NODE[key] for key in ("class", "code")}
 SETTINGS = {
     "batch_rows": "Changes that are staged at once.",
     "lock_timeout_ms": "How long an apply waits for a row that a user holds, before it steps aside.",
@@ -101,6 +102,7 @@ SETTINGS = {
 }
 TEST = {
     "test": "The link under test, or a list of them; those that they refer to take part as well.",
+    "nodes": "The nodes, for links of a class: each with its `class` and `code`; else those that have a schema.",
     "schema": "Per node, the SQL file, or files, that make its tables, relative to this file.",
     "given": "Rows that are there before the replicator is prepared, in every case.",
     "before": "Steps that every case begins with.",

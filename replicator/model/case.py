@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from replicator.model.config import Node
 from replicator.model.finding import Mark
 from replicator.model.link import Link
 from replicator.model.table import TableName
@@ -89,12 +90,13 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One file of tests. `nodes`: node -> files with the SQL that makes its tables; their order numbers the nodes.
-    `links`: those under test and those they refer to."""
+    """One file of tests. `nodes`: node -> files with the SQL that makes its tables; `members`: the same nodes, as a
+    configuration would declare them, in this order. `links`: those under test and those they refer to."""
 
     path: str
     mark: Mark
     nodes: dict[str, tuple[str, ...]]
+    members: tuple[Node, ...]
     links: tuple[Link, ...]
     given: tuple[TableRows, ...]
     before: tuple[Step, ...]

@@ -42,13 +42,16 @@ def expected(links: Sequence[Link], tables: Tables) -> dict[str, Applied]:
 def require_applied(
     known: Mapping[str, Mapping[str, Applied] | None], wanted: Mapping[str, Applied], others: Sequence[str] = ()
 ) -> None:
-    """`known`: by node. A node that knows of no link is still to be prepared. `others`: links of it between other nodes."""
+    """`known`: by node. A node that knows of no link is still to be prepared, and so is what is new between it and another.
+    `others`: links of it between other nodes."""
     blockers: dict[str, str] = {}
+    joining = any(links == {} for links in known.values())
     for node, links in known.items():
         if links is None:
             raise NotApplied(f"the state on {node} was made by an earlier version, which did not remember links", HINT)
         if links:
-            blockers |= {name: f"link {name} {why}" for name, link in wanted.items() if (why := blocker(links.get(name), link))}
+            told = {name: link for name, link in wanted.items() if name in links or not joining}
+            blockers |= {name: f"link {name} {why}" for name, link in told.items() if (why := blocker(links.get(name), link))}
             blockers |= {name: f"link {name} is gone" for name in links if name not in wanted and name not in others}
     if blockers:
         said = list(blockers.values())

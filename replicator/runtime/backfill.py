@@ -20,6 +20,7 @@ from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
 from replicator.engines.postgres.status import slot_state
 from replicator.errors import ConfigurationError, ReplicatorError
+from replicator.mapping.chosen import links_named
 from replicator.mapping.expressions import Passage, Reading, parse_expression
 from replicator.mapping.findings import Findings, near
 from replicator.model.config import Config
@@ -62,13 +63,14 @@ def copies(config: Config, connections: Connections, names: Sequence[str], sourc
     nodes = [node.name for node in config.nodes]
     if source not in nodes:
         raise ConfigurationError(f"there is no node {source!r}", near(source, nodes) or f"nodes are {', '.join(nodes)}")
-    known = {link.name: link for link in config.links}
+    asked: set[str] = set()
     for name in names:
-        if name not in known:
-            raise ConfigurationError(f"there is no link {name!r}", near(name, list(known)) or f"links are {', '.join(known)}")
-        if not any(start == source for start, _ in known[name].flows):
-            ways = " and ".join(f"{a} to {b}" for a, b in sorted(known[name].flows))
+        meant = links_named(config, name)
+        leading = {link.name for link in meant if any(start == source for start, _ in link.flows)}
+        if not leading:
+            ways = " and ".join(f"{a} to {b}" for link in meant for a, b in sorted(link.flows))
             raise ConfigurationError(f"link {name} leads nothing from {source}: it goes {ways}", "say another --from")
+        asked |= leading
     if where is not None and len(names) != 1:
         raise ConfigurationError("--where is a condition over one link's records", "name that link alone")
     catalog = read_catalog(config.links, connections)
@@ -91,7 +93,7 @@ def copies(config: Config, connections: Connections, names: Sequence[str], sourc
                 if state.why == BACKFILL and state.finished is None
             }
         for link in in_order(links, tables, target):
-            if link.name not in programs or (names and link.name not in names):
+            if link.name not in programs or (names and link.name not in asked):
                 continue
             layout = Layout(link, by_name, tables, source, target)
             condition = None if where is None else condition_sql(layout, _condition(where, link, layout))

@@ -214,6 +214,7 @@ def _time(made: int | None) -> datetime | None:
 
 
 def link_of(config: Config, name: str) -> Link | None:
+    """By the name under which the log has it."""
     return next((link for link in config.links if link.name == name), None)
 
 

@@ -22,6 +22,7 @@ from replicator.engines.postgres.rehearse import MergeResult, rehearse, try_merg
 from replicator.engines.postgres.round_trip import lost_on_the_way
 from replicator.engines.postgres.setup import flow_name
 from replicator.errors import ConfigurationError, ReplicatorError
+from replicator.mapping.classes import said_once
 from replicator.mapping.laws import Law, shown
 from replicator.mapping.structure import check_structure
 from replicator.model.config import Config
@@ -80,7 +81,7 @@ def check_links(config: Config, connections: Connections, catalog: Catalog, refu
     `refused`: what servers said against queries; the other links are looked at as far as they can be."""
     findings = check_structure(config.links, catalog)
     if errors_of(findings):
-        return in_order([*refused, *findings])
+        return in_order(said_once([*refused, *findings], config.nodes))
     left_out = unread(config.links, refused)
     findings += [*refused, *(found for link in config.links if link.name not in left_out for found in read_as_a_whole(link))]
     findings += refused_assertions(config.links, connections)
@@ -97,7 +98,7 @@ def check_links(config: Config, connections: Connections, catalog: Catalog, refu
                 findings += found
                 spared |= {finding.where.path for finding in errors_of(found) if isinstance(finding.where, Mark)}
             findings += _round_trips([link for link in links if link.mark.path not in spared], tables, connections)
-    return in_order(findings)
+    return in_order(said_once(findings, config.nodes))
 
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:

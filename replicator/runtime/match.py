@@ -22,7 +22,7 @@ from replicator.engines.postgres.setup import flow_name
 from replicator.engines.postgres.sql import statement
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError
-from replicator.mapping.findings import near
+from replicator.mapping.chosen import links_named
 from replicator.model.config import Config
 from replicator.model.link import Link
 from replicator.program import names
@@ -76,16 +76,13 @@ class Decision:
 
 def matchable(config: Config, wanted: Sequence[str]) -> list[Link]:
     """The links with match rules that were asked for; ConfigurationError for one that has none."""
-    known = {link.name: link for link in config.links}
-    for name in wanted:
-        if name not in known:
-            raise ConfigurationError(f"there is no link {name!r}", near(name, list(known)) or f"links are {', '.join(known)}")
-        if not known[name].matching:
-            where = known[name].mark
+    asked = [link for name in wanted for link in links_named(config, name)]
+    for link in asked:
+        if not link.matching:
             raise ConfigurationError(
-                f"{where}: link {name} has no `match`", "say in the link by which columns records are recognised"
+                f"{link.mark}: link {link.name} has no `match`", "say in the link by which columns records are recognised"
             )
-    found = [link for link in config.links if link.matching and (not wanted or link.name in wanted)]
+    found = [link for link in config.links if link.matching and (not wanted or link in asked)]
     if not found:
         raise ConfigurationError("no link has a `match`", HINT)
     return found

@@ -21,6 +21,7 @@ from replicator.engines.postgres.reconciled import keep_result
 from replicator.engines.postgres.session import PostgresSession
 from replicator.engines.postgres.setup import has_state
 from replicator.errors import ConfigurationError
+from replicator.mapping.chosen import links_named
 from replicator.model.config import Config
 from replicator.model.link import Link
 from replicator.model.table import Column
@@ -80,10 +81,7 @@ def reconcile(
     done: Callable[[LinkResult], None] = lambda result: None,
 ) -> Report:
     """`wanted`: names of links; all, if there are none. `done` hears of each link as it is finished."""
-    unknown = sorted(set(wanted) - {link.name for link in config.links})
-    if unknown:
-        known = ", ".join(sorted(link.name for link in config.links))
-        raise ConfigurationError(f"there is no link {unknown[0]}", f"the links are {known}")
+    wanted = {link.name for name in wanted for link in links_named(config, name)}
     report, began = Report(), time.monotonic()
     connections = plain_connections(config, environ, "reconcile asks")
     try:

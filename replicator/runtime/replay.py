@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import psycopg
@@ -18,6 +18,7 @@ from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.history import Selection, reading
 from replicator.engines.postgres.records import Evaluated, evaluate
 from replicator.errors import ConfigurationError
+from replicator.mapping.chosen import links_named
 from replicator.mapping.expressions import BothColumns, Passage, parse_expression
 from replicator.mapping.findings import Findings, near
 from replicator.model.config import Config
@@ -84,7 +85,7 @@ def parse_wishes(config: Config, rules: Sequence[str], link_name: str | None) ->
         name, text = name.strip(), text.strip()
         found = _fields_named(config, name, link_name)
         if not found:
-            fields = sorted({f.name for link in config.links for f in link.fields if link_name in (None, link.name)})
+            fields = sorted({f.name for link in _links(config, link_name) for f in link.fields})
             hint = near(name, fields) or f"fields are {', '.join(fields[:12])}"
             raise ConfigurationError(f"{link_name or 'no link'} has {'no' if link_name else 'a'} field {name!r}", hint)
         wishes += [_wish(link, one, text) for link, one in found]
@@ -103,7 +104,7 @@ def replay(connections: Connections, wishes: Sequence[Wish], selection: Selectio
             stack.enter_context(translated(node))
             stack.enter_context(reading(connection))
         for wish in wishes:
-            asked = Selection(wish.link.name, wish.field.name, selection.kind, selection.status, selection.key, selection.since)
+            asked = replace(selection, links=(wish.link.name,), field=wish.field.name)
             found, _ = select(connections, asked)
             done.append(_replayed(connections, wish, found))
     return done
@@ -127,12 +128,16 @@ def as_document(done: Replayed) -> dict[str, Any]:
 
 def _fields_named(config: Config, name: str, link_name: str | None) -> list[tuple[Link, Field]]:
     """Those that can clash, if any of them can: the ones that both nodes write."""
-    links = [link for link in config.links if link_name in (None, link.name)]
+    links = _links(config, link_name)
     exact = [(link, one) for link in links if (one := field_of(link, name)) is not None]
     if exact:
         return [(link, one) for link, one in exact if len(one.writes) > 1] or exact
     prefix, _, rest = name.partition(".")
-    return [(link, one) for link in links if link.name == prefix and (one := field_of(link, rest)) is not None]
+    return [(link, one) for link in links if prefix in (link.name, link.declared) and (one := field_of(link, rest)) is not None]
+
+
+def _links(config: Config, name: str | None) -> Sequence[Link]:
+    return config.links if name is None else links_named(config, name)
 
 
 def _wish(link: Link, one: Field, text: str) -> Wish:

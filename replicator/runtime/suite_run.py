@@ -18,7 +18,7 @@ import psycopg
 
 from replicator.demo.servers import Server
 from replicator.engines.postgres import scratch
-from replicator.engines.postgres.catalog import read_tables
+from replicator.engines.postgres.catalog import TABLES, VIEWS, read_tables
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.records import value_refused
 from replicator.engines.postgres.setup import flow_name, origin_name, slot_name
@@ -26,7 +26,7 @@ from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.mapping.findings import Findings, near, show
 from replicator.mapping.structure import check_structure
 from replicator.model.case import Case, Suite, TableRows
-from replicator.model.config import Config, Node, Settings
+from replicator.model.config import Config, Settings
 from replicator.model.finding import Finding, Mark
 from replicator.model.table import Table, TableName
 from replicator.runtime.case_run import connected, insert, run_case
@@ -90,9 +90,7 @@ class SuiteRun:
     def __init__(self, bench: Bench, suite: Suite) -> None:
         self.suite = suite
         self._bench = bench
-        mark = Mark(suite.path, 1, 1)
-        nodes = tuple(Node(name, "postgres", name, number, mark) for number, name in enumerate(suite.nodes, 1))
-        self._config = Config(suite.path, nodes, str(Path(suite.path).parent), Settings(), suite.links)
+        self._config = Config(suite.path, suite.members, str(Path(suite.path).parent), Settings(), suite.links)
         self._databases: list[str] = []
         self._environ: dict[str, str] = {}
         self._tables: dict[tuple[str, TableName], Table] = {}
@@ -206,7 +204,7 @@ class SuiteRun:
         for node, connection in connections.items():
             named = [rows for rows in self._named() if rows.node == node]
             with translated(node):
-                for name, table in read_tables(connection, {rows.table for rows in named}).items():
+                for name, table in read_tables(connection, {rows.table for rows in named}, TABLES + VIEWS).items():
                     if table is not None:
                         self._tables[node, name] = table
                 refused: dict[tuple[str, str], str | None] = {}

@@ -29,12 +29,13 @@ from replicator.model.finding import Finding
 from replicator.model.link import Link, Side
 from replicator.model.position import text as position_text
 from replicator.model.table import Table, TableName
-from replicator.model.topology import beyond, passed_on, passed_places
+from replicator.model.topology import also_owned, beyond, passed_on, passed_places
 from replicator.pipeline import Flow
 from replicator.program import names
 from replicator.program.compile import compile_flow
 from replicator.program.effects import is_listening
 from replicator.program.program import Program
+from replicator.program.sql import mask_of
 from replicator.program.sql import state as state_table
 from replicator.runtime.accept import accept
 from replicator.runtime.lint_queries import described
@@ -197,7 +198,7 @@ def _flow(
     listening = is_listening(links, read, tables, source, target)
     passed = frozenset(origin_name(peer, source) for peer in passed_on(config.links, source, target))
     assembler = (
-        RelayAssembler(feeds, clock, own, saved.lsn, satellites, listening, passed)
+        RelayAssembler(feeds, clock, own, saved.lsn, satellites, listening, passed, _owners(config, programs, source))
         if passed
         else Assembler(feeds, clock, own, saved.lsn, satellites, listening)
     )
@@ -209,6 +210,15 @@ def _flow(
     origins = {p.link.name: frozenset(number[n] for n in beyond(config.links, p.link, source)) for p in programs}
     ends = writers[target], writers[source], reader
     return Flow(flow, numbers, programs, stream, *ends, state, clock, config.settings.batch_rows, origins)
+
+
+def _owners(config: Config, programs: Sequence[Program], source: str) -> dict[str, dict[str, int]]:
+    """Origin on the source -> link -> mask of the target's fields that the node of that origin owns as well."""
+    found: dict[str, dict[str, int]] = {}
+    for program in programs:
+        for node, fields in also_owned(config.links, program.link, source).items():
+            found.setdefault(origin_name(node, source), {})[program.link.name] = mask_of(fields)
+    return found
 
 
 def _reading_session(

@@ -147,6 +147,64 @@ def test_steps_without_sync_have_not_seen_each_other(site: Site) -> None:
     assert result.code == 0, result.out
 
 
+OFFICE = """\
+link: customer
+crm: {table: crm.account, key: id}
+erp: {table: erp.customer, key: no}
+match: {crm: name, erp: company}
+route: {erp: "crm.stage"}
+fields:
+  - {crm: name, erp: company}
+  - {crm: city, erp: town}
+  - {crm: note, erp: note}
+  - {crm: erp_no, code: erp}
+"""
+ROUTED = """\
+test: customer
+nodes: {crm: {}, north: {class: erp, code: N}, south: {class: erp}}
+given: {erp: {erp.customer: {company: Old, town: Ulm}}}
+before:
+  - crm: {crm.account: {name: Old, city: Ulm, stage: none}}
+cases:
+  - case: made where it is routed, and edited there
+    do:
+      - crm: {crm.account: {name: Acme, city: Bonn, stage: south}}
+      - sync
+      - south: update erp.customer set note = 'by south' where company = 'Acme'
+      - erp: update erp.customer set town = 'Linz' where company = 'Old'
+    expect:
+      crm: {crm.account: [{name: Old, city: Linz}, {name: Acme, city: Bonn, note: by south, erp_no: south}]}
+      south: {erp.customer: [{company: Old}, {company: Acme, note: by south}]}
+      north: {erp.customer: {company: Old, town: Linz}}
+  - case: both are as they were
+    do: [{crm: update crm.account set stage = 'N'}]
+    expect: {erp: {erp.customer: {company: Old, town: Ulm}}}
+"""
+
+
+def test_nodes_of_a_class(site: Site) -> None:
+    site.link("customer", OFFICE)
+    result = run(site, ROUTED)
+    assert result.code == 0, result.out + result.err
+    wrong = run(site, ROUTED.replace("stage: south", "stage: N"), "-k", "made")
+    assert wrong.code == 1
+    assert wrong.one_line("erp.customer on north: not expected")
+
+
+def test_nodes_of_a_test_that_cannot_be(site: Site) -> None:
+    site.link("customer", OFFICE)
+    for old, new, said in (
+        ("south: {class: erp", "south: {class: erp, code: N", "C010 south has the code 'N', and so has north"),
+        ("south: {class: erp", "south: {clas: erp", "L101 unknown key 'clas'"),
+        ("crm: {}", "crm: {}, shop: {}", "T002 there is no schema for node shop"),
+        ("- south: update", "- west: update", "T004 there is no node 'west'"),
+        ("expect:\n", "expect:\n      conflicts: [{link: customer}]\n", "T001 no link 'customer' takes part in this test"),
+    ):
+        result = run(site, ROUTED.replace(old, new, 1))
+        assert result.code == 2
+        assert result.lines(said), result.out
+
+
 def test_structure_changed_by_a_case_is_back_for_the_next(site: Site) -> None:
     changed = "{crm: alter table crm.account add unseen text not null default 'x'}"
     result = run(site, cases((changed, "{}"), ("{crm: select unseen from crm.account}", "{}")))

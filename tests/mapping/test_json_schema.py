@@ -42,6 +42,7 @@ TABLES: list[tuple[dict[str, str], Any]] = [
     (schema_words.RULES, rules.RULE_WORDS - {"update"}),
     (schema_words.CONFIG, config._KEYS),
     (schema_words.NODE, config._NODE_KEYS),
+    (schema_words.TEST_NODE, cases.NODE_KEYS),
     (schema_words.SETTINGS, config.BOUNDS),
     (schema_words.SETTINGS, [setting.name for setting in fields(Settings)]),
     (schema_words.TEST, cases.KEYS),

@@ -40,7 +40,7 @@ def test_shipped(bench: Bench, path: Path) -> None:
 
 def test_every_shipped_link_has_tests() -> None:
     links = {path.stem for path in FOLDER.glob("*.yaml") if not path.stem.endswith("_test")}
-    assert {path.stem.removesuffix("_test") for path in SUITES} == links
+    assert links - {path.stem.removesuffix("_test") for path in SUITES} == set()
 
 
 def test_documented(bench: Bench) -> None:

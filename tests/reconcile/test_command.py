@@ -82,7 +82,7 @@ def test_differences_and_the_page(ready: Site) -> None:
 def test_wrong_usage(ready: Site) -> None:
     result = ready("reconcile", "nothing")
     assert result.code == 2
-    assert "there is no link nothing" in result.err
+    assert "there is no link 'nothing'" in result.err
     assert ready("reconcile", "--html", "nowhere/report.html").code == 2
 
 

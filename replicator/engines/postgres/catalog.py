@@ -14,19 +14,22 @@ from replicator.model.table import Column, Table, TableName
 
 IDENTITIES = {"d": "default", "f": "full", "n": "nothing", "i": "index"}
 SIZED = re.compile(r"(numeric|character varying|character)\((\d+)(?:,-?\d+)?\)")
+TABLES, VIEWS = ("r", "p"), ("v", "m")  # pg_class.relkind
 FIRST_USER_OID = 16384  # types below are the same on every server (PostgreSQL: FirstNormalObjectId)
 
 
-def read_tables(connection: psycopg.Connection, names: Iterable[TableName]) -> dict[TableName, Table | None]:
+def read_tables(
+    connection: psycopg.Connection, names: Iterable[TableName], kinds: tuple[str, ...] = TABLES
+) -> dict[TableName, Table | None]:
     """Each name with its table, or None where the database has none (or the role may not see it)."""
     wanted = sorted(set(names))
     schemas, tables = [n.schema for n in wanted], [n.name for n in wanted]
     columns: dict[TableName, list[Column]] = defaultdict(list)
-    for row in connection.execute(statement("columns"), (schemas, tables)).fetchall():
+    for row in connection.execute(statement("columns"), (schemas, tables, list(kinds))).fetchall():
         columns[TableName(row[0], row[1])].append(_column(row[2:]))
     found: dict[TableName, Table | None] = dict.fromkeys(wanted)
     for schema, name, identity, primary, uniques, triggers, parents, reaches in connection.execute(
-        statement("tables"), (schemas, tables)
+        statement("tables"), (schemas, tables, list(kinds))
     ).fetchall():
         key = TableName(schema, name)
         found[key] = Table(
@@ -74,7 +77,7 @@ def _column(row: tuple[Any, ...]) -> Column:
         comparable,
         default,
         identity,
-        generated,
+        formula,
         storage,
     ) = row
     portable = _portable(base, base_oid, array_of_user_type)
@@ -89,7 +92,7 @@ def _column(row: tuple[Any, ...]) -> Column:
         default=default,
         identity=identity != "",
         identity_always=identity == "a",
-        generated=generated != "",
+        formula=formula,
         toastable=storage != "p" and not _is_short(declared),
     )
 

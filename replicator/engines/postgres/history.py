@@ -52,9 +52,9 @@ class ConflictRow:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which conflicts; None: any. `key`: the record's key on either node, parts joined by commas."""
+    """Which conflicts; None: any. `links`: of one of these. `key`: the record's key on either node, parts joined by commas."""
 
-    link: str | None = None
+    links: tuple[str, ...] | None = None
     field: str | None = None
     kind: str | None = None
     status: str | None = None
@@ -83,7 +83,8 @@ class ParkedRow:
 def conflicts(connection: psycopg.Connection, selection: Selection, upto: int | None) -> list[ConflictRow]:
     """Newest first."""
     asked = {
-        "link": selection.link, "field": selection.field, "kind": selection.kind, "status": selection.status,
+        "links": None if selection.links is None else list(selection.links),
+        "field": selection.field, "kind": selection.kind, "status": selection.status,
         "key": selection.key, "since": selection.since, "upto": upto,
     }  # fmt: skip
     with connection.cursor(row_factory=class_row(ConflictRow)) as cursor:

@@ -217,7 +217,8 @@ def parked(connection: psycopg.Connection) -> list[dict[str, str | None]]:
 def table_names(connection: psycopg.Connection) -> list[str]:
     sql = (
         "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' ORDER BY 1"
+        " WHERE c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname NOT LIKE 'pg\\_%'"
+        " AND n.nspname <> 'information_schema' ORDER BY 1"
     )
     return [name for (name,) in connection.execute(sql).fetchall()]
 
