@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 LOG := $(VENV)/install.log
 TESTS ?= tests
-WORKERS ?= 0
+WORKERS ?= logical
 
 # An image that was built with it set would have every `replicator` that a test starts compile all of its modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test test-apps check bench format clean help
 
 help:
-	@echo "make demo       two embedded servers, two-way traffic, an independent check at the end"
+	@echo "make demo       a CRM and two factories on embedded servers, people at work, proof at the end"
 	@echo "make test       all tests, on every PostgreSQL found"
 	@echo "make check      ruff, mypy, import-linter"
 	@echo "make bench      us and PostgreSQL's own subscription, side by side (BENCH_QUICK=1: under a minute)"
@@ -32,7 +32,7 @@ demo: $(STAMP)
 	@$(BIN)/replicator demo $(DEMO)
 
 test: $(STAMP)
-	@echo "== tests (WORKERS=logical: on every processor; random histories on 15 may then fail)"
+	@echo "== tests, on every processor (WORKERS=0: one after the other)"
 	@$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal $(TESTS)
 
 # koalixcrm and Tryton run in an environment of their own: their versions do not go with Oscar's.

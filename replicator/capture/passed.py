@@ -5,7 +5,9 @@ a column they were given has the stamp it came with; one that the node's own tri
 that was written whatever stood there, has the node's own, as if its users had done it. Stamps of
 foreign edits do not rise with positions, so of several changes of a field the greatest stamp
 stays, not the last: the others are put right on the node by whoever wrote them (program/heal.py).
-Transactions of origins that are neither ours nor asked for leave nothing; of the target's own what the flow hears (assemble.py).
+Transactions of origins that are neither ours nor asked for leave nothing; of the target's own what the flow hears
+(assemble.py). What another node says of a field that it owns
+beside our target is no edit to the target: that would put it back, to have it put back again, for ever.
 """
 
 from __future__ import annotations
@@ -64,9 +66,10 @@ class Announced:
 
 @dataclass(slots=True)
 class PassedChanges(LinkChanges):
-    """`given`: what is known of the stamps of the change that is captured next."""
+    """Of the change that is captured next: `given`, what is known of its stamps; `others`, fields that another owner wrote."""
 
     given: Given = field(default_factory=list)
+    others: int = 0
     _lost: int = 0
     _touched: bool = False
 
@@ -83,9 +86,13 @@ class PassedChanges(LinkChanges):
     ) -> None:
         known = self.index.get(_key(bound, old if full and old is not None else new))
         was = known.values if known is not None and known.op != DELETE else None
+        theirs = self.others & ~known.fields if known is not None else self.others
         self._lost, self._touched = 0, False
         # Explicitly: a dataclass with slots is another class than the one whose body this is.
         LinkChanges.update(self, bound, old, full, new, stamp, lsn, order, heard)
+        row = self.index.get(_key(bound, new)) if theirs else None
+        if row is not None and row.op == UPDATE:
+            row.fields &= ~theirs
         if self.given and self.feed.tracked and not self._touched:
             self._equal(bound, new, stamp, lsn, order)
         if known is not None and was is not None and (self.given or self._lost):
@@ -124,6 +131,8 @@ class PassedChanges(LinkChanges):
 
     def _touch(self, row: RowChange, fields: int, stamp: int, lsn: int) -> None:
         self._touched = True
+        if row.op == UPDATE:
+            fields &= ~self.others
         parts, rest = list(self.given), fields
         for mask, _ in self.given:
             rest &= ~mask
@@ -154,7 +163,10 @@ class PassedChanges(LinkChanges):
 
 
 class RelayAssembler(Assembler):
-    """`passed`: origins whose transactions go on to the target of this flow."""
+    """`passed`: origins whose transactions go on to the target of this flow. `owners`: origin -> link -> mask of fields that
+    the node of that origin owns, as the target does."""
+
+    _in_bulk = False  # each row may have been announced
 
     def __init__(
         self,
@@ -165,9 +177,11 @@ class RelayAssembler(Assembler):
         satellites: Mapping[TableName, Sequence[Satellite]] | None,
         listening: bool,
         passed: frozenset[str],
+        owners: Mapping[str, Mapping[str, int]],
     ) -> None:
         super().__init__(feeds, clock, own_origins, skip_to, satellites, listening)
-        self._passed = passed
+        self._passed, self._owners = passed, owners
+        self._others: Mapping[str, int] = {}
         self._foreign = False
         self._own = False  # from the target of this flow
         self._greatest = 0
@@ -180,6 +194,7 @@ class RelayAssembler(Assembler):
         self._foreign = self._own = False
         self._greatest = 0
         self._announced = {}
+        self._others = {}
 
     def _origin(self, message: Origin) -> None:
         if self._skipping:
@@ -190,6 +205,7 @@ class RelayAssembler(Assembler):
         self._skipping = message.name not in self._passed and not self._caused
         if not self._caused:
             self._stamp = self._before
+        self._others = self._owners.get(message.name, {})
 
     def _commit(self, message: Commit) -> None:
         super()._commit(message)
@@ -276,6 +292,7 @@ class RelayAssembler(Assembler):
         if not isinstance(found, PassedChanges):
             found = batch.links[bound.feed.link] = PassedChanges(bound.feed)
         found.given = self._given(bound, entries) if entries else []
+        found.others = self._others.get(bound.feed.link, 0)
         for _, entry in entries:
             self._greatest = max(self._greatest, entry.stamp)
         return found, batch.rows

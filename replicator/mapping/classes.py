@@ -61,6 +61,7 @@ def instances(links: Sequence[Link], nodes: Sequence[Node], found: Findings) -> 
         if not own:
             made.append(_known(link, codes, None))
         elif _may_be(link, classes, found):
+            _check_owners(link, own[0], classes[own[0]], found)
             alike = {name for name, joined in named.items() if joined == named[link.name]}
             made += [_known(_Instance(own[0], node.name, alike).link(link), codes, node.name) for node in classes[own[0]]]
     return tuple(made)
@@ -78,6 +79,15 @@ def _may_be(link: Link, classes: Mapping[str, Sequence[Node]], found: Findings) 
     if message:
         found.add("L119", other.mark, message, "join a class with a single node that is not one of it")
     return not message
+
+
+def _check_owners(link: Link, name: str, members: Sequence[Node], found: Findings) -> None:
+    other = link.other(name).node
+    for field in link.fields:
+        if field.rule.owner == name and len(field.writes) == 2 and len(members) > 1 and name not in link.route:
+            message = f"{name} is {len(members)} nodes, and of what several of them own {other} has what one of them wrote last"
+            hint = f"use `latest` or `{other}`, or `route` if a record is in one of them only"
+            found.add("L223", field.rule.mark, message, hint)
 
 
 def instance_name(link: str, node: str) -> str:

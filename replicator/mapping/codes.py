@@ -173,6 +173,9 @@ _TABLE = (
     Code("L222", "error", "reference to several kinds cannot be read",
          "A reference to records of several links is held by two columns, the kind and the key, or by one text `kind,key`; "
          "`link` lists the links with the name of each kind, on both nodes or by node."),
+    Code("L223", "warning", "every node of a class owns the field",
+         "A record may be on several nodes of the class, and each keeps its own value of what it owns: the other side has what "
+         "one of them wrote last. Let that other node own the field, or `latest` decide; or `route` each record to one of them."),
     # -- expressions ---------------------------------------------------------------------------------------------------
     Code("L301", "error", "SQL expression cannot be read",
          "The text is not an SQL expression in PostgreSQL's syntax; the place given is where reading stopped."),

@@ -59,6 +59,23 @@ def beyond(links: Sequence[Link], link: Link, source: str) -> frozenset[str]:
     return frozenset(nodes)
 
 
+def also_owned(links: Sequence[Link], link: Link, source: str) -> dict[str, frozenset[int]]:
+    """Further owners of what the link's other node owns: node -> numbers of fields whose column on `source` that node owns as
+    well, by a link of its own. Each factory owns the state of the orders it has."""
+    target, records = link.other(source).node, set(link.side(source).records)
+    found: dict[str, frozenset[int]] = {}
+    for other in links:
+        owner = other.other(source).node
+        if source not in nodes_of(other) or owner == target or records.isdisjoint(other.side(source).records):
+            continue
+        columns = {f.columns[source] for f in other.fields if f.rule.owner == owner and {source, owner} <= f.writes}
+        owned = (i for i, f in enumerate(link.fields) if f.rule.owner == target and {source, target} <= f.writes)
+        numbers = frozenset(i for i in owned if link.fields[i].columns[source] in columns)
+        if numbers:
+            found[owner] = found.get(owner, frozenset()) | numbers
+    return found
+
+
 def rings(links: Sequence[Link]) -> Iterator[tuple[Link, tuple[str, ...]]]:
     """Links that close a ring of nodes over places that are joined already, with the ring's nodes in order."""
     joined: dict[Place, Place] = {}

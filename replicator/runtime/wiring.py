@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from replicator.apply.read_ahead import ReadAhead
 from replicator.capture.assemble import Assembler
 from replicator.capture.clock import Clock
 from replicator.capture.passed import RelayAssembler
@@ -28,12 +29,13 @@ from replicator.model.finding import Finding
 from replicator.model.link import Link, Side
 from replicator.model.position import text as position_text
 from replicator.model.table import Table, TableName
-from replicator.model.topology import beyond, passed_on, passed_places
+from replicator.model.topology import also_owned, beyond, passed_on, passed_places
 from replicator.pipeline import Flow
 from replicator.program import names
 from replicator.program.compile import compile_flow
 from replicator.program.effects import is_listening
 from replicator.program.program import Program
+from replicator.program.sql import mask_of
 from replicator.program.sql import state as state_table
 from replicator.runtime.accept import accept
 from replicator.runtime.lint_queries import described
@@ -127,7 +129,7 @@ class Opened:
     """An exchange with the sessions that carry it; `close` ends them all."""
 
     exchange: Exchange
-    sessions: list[PostgresWriter | PostgresStream]
+    sessions: list[PostgresWriter | ReadAhead]
 
     def close(self) -> None:
         for session in self.sessions:
@@ -138,7 +140,7 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
     """Connects, verifies that the sources are the ones the checkpoints speak of, and prepares both flows."""
     links = links_between(config, pair)
     settings = config.settings
-    sessions: list[PostgresWriter | PostgresStream] = []
+    sessions: list[PostgresWriter | ReadAhead] = []
     try:
         writers = {}
         for node, peer in (pair, (pair[1], pair[0])):
@@ -170,7 +172,7 @@ def _flow(
     source: str,
     target: str,
     environ: Mapping[str, str],
-    sessions: list[PostgresWriter | PostgresStream],
+    sessions: list[PostgresWriter | ReadAhead],
 ) -> Flow:
     flow, slot = flow_name(source, target), slot_name(flow_name(source, target))
     numbers = config.node(source).number, config.node(target).number
@@ -196,12 +198,12 @@ def _flow(
     listening = is_listening(links, read, tables, source, target)
     passed = frozenset(origin_name(peer, source) for peer in passed_on(config.links, source, target))
     assembler = (
-        RelayAssembler(feeds, clock, own, saved.lsn, satellites, listening, passed)
+        RelayAssembler(feeds, clock, own, saved.lsn, satellites, listening, passed, _owners(config, programs, source))
         if passed
         else Assembler(feeds, clock, own, saved.lsn, satellites, listening)
     )
     dsn = dsn_of(config, source, environ)
-    stream = PostgresStream(source, dsn, slot, slot, saved.lsn, assembler, relay=listening or bool(passed))
+    stream = ReadAhead(PostgresStream(source, dsn, slot, slot, saved.lsn, assembler, relay=listening or bool(passed)))
     sessions.append(stream)
     reader = _reading_session(config, source, target, programs, environ, sessions)
     number = {node.name: node.number for node in config.nodes}
@@ -210,13 +212,22 @@ def _flow(
     return Flow(flow, numbers, programs, stream, *ends, state, clock, config.settings.batch_rows, origins)
 
 
+def _owners(config: Config, programs: Sequence[Program], source: str) -> dict[str, dict[str, int]]:
+    """Origin on the source -> link -> mask of the target's fields that the node of that origin owns as well."""
+    found: dict[str, dict[str, int]] = {}
+    for program in programs:
+        for node, fields in also_owned(config.links, program.link, source).items():
+            found.setdefault(origin_name(node, source), {})[program.link.name] = mask_of(fields)
+    return found
+
+
 def _reading_session(
     config: Config,
     node: str,
     peer: str,
     programs: Sequence[Program],
     environ: Mapping[str, str],
-    sessions: list[PostgresWriter | PostgresStream],
+    sessions: list[PostgresWriter | ReadAhead],
 ) -> Callable[[], PostgresWriter]:
     """A session for reading existing records, opened when there are some to copy."""
 
@@ -233,7 +244,7 @@ def _reading_session(
 
 
 def _plain_session(
-    config: Config, node: str, peer: str, environ: Mapping[str, str], sessions: list[PostgresWriter | PostgresStream]
+    config: Config, node: str, peer: str, environ: Mapping[str, str], sessions: list[PostgresWriter | ReadAhead]
 ) -> Callable[[], PostgresWriter]:
     """Opened when it is first needed: most exchanges never do."""
     opened: list[PostgresWriter] = []

@@ -187,6 +187,9 @@ def test_a_slot_of_another_database(ready: Site) -> None:
         assert result.code == 1
         assert result.one_line("crm: K044 slot replicator_crm_to_erp on this server belongs to another database, crm")
         assert ready("init").code == 1
+        assert ready("teardown", "--yes").code == 0  # and takes nothing from the first pair
+        for node in ("crm", "erp"):
+            assert ready.rows(node, "SELECT count(*) FROM pg_replication_origin") == [(1,)]
     finally:
         ready.environ = first
         for node in ("crm", "erp"):

@@ -19,7 +19,7 @@ from replicator.mapping.config import load_config
 from replicator.model.config import Config
 from replicator.runtime.setup import init
 from replicator.runtime.wiring import NodePair, Opened, node_pairs, open_exchange
-from tests.two_way.pair_of_nodes import Crash, Failpoint, _drop_slot, _position
+from tests.two_way.pair_of_nodes import Crash, Failpoint, _drop_slot, _position, forget_the_future
 
 CRM = """
 CREATE SCHEMA crm;
@@ -123,6 +123,13 @@ class Nodes:
             opened = self.opened.pop(name, None)
             if opened is not None:
                 opened.close()
+
+    def set_clocks_right(self) -> None:
+        """All clocks are right again, and nothing remembers that they were not."""
+        self.settle()  # what was said of the time has been read
+        self.crash()
+        self.ahead = {}
+        forget_the_future(*self.users.values())
 
     def turn(self, pair: NodePair, flow: int | None = None) -> bool:
         """One turn of both flows of an exchange, or a step of one of them. Whether anything was done."""

@@ -175,8 +175,7 @@ def test_users_of_the_hub_answer_one_whose_clock_is_ahead(nodes: Nodes, tag: str
         nodes.edit(HUB, tag, name="last")
         assert ends(nodes, tag) == {("last", "first", 1.0, "first")}
     finally:
-        nodes.crash()
-        nodes.ahead = {}
+        nodes.set_clocks_right()
 
 
 def test_nothing_echoes(nodes: Nodes, tag: str) -> None:

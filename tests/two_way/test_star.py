@@ -170,8 +170,7 @@ def test_all_nodes_end_alike_when_clocks_stand_apart(nodes: Nodes) -> None:
             nodes.ahead = {node: r.choice((0, 3, -3, 1)) * SECONDS for node in nodes.users}
             play(nodes, seed, newest=False)
     finally:
-        nodes.crash()
-        nodes.ahead = {}
+        nodes.set_clocks_right()
 
 
 def test_without_stamps_passed_on_nodes_end_different(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:

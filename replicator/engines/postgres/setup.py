@@ -253,8 +253,9 @@ def plan_teardown(connection: psycopg.Connection, node: str, slots: Sequence[str
     if has_state(connection):
         undo = connection.execute("SELECT sql FROM replicator.undo ORDER BY id DESC").fetchall()
         actions += [Action(node, sql.lower(), sql) for (sql,) in undo]
+        # Origins are the server's: without state here they are those of another database.
+        wanted = [origin_name(peer, node) for peer in peers]
+        for (name,) in connection.execute(_sql("origins"), (wanted,)).fetchall():
+            actions.append(Action(node, f"replication origin {name}", f"SELECT pg_replication_origin_drop({literal(name)})"))
         actions.append(Action(node, "schema replicator with all state", "DROP SCHEMA replicator CASCADE"))
-    wanted = [origin_name(peer, node) for peer in peers]
-    for (name,) in connection.execute(_sql("origins"), (wanted,)).fetchall():
-        actions.append(Action(node, f"replication origin {name}", f"SELECT pg_replication_origin_drop({literal(name)})"))
     return actions
