@@ -375,7 +375,7 @@ class Flow:
     def wake_for(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
         """The flow of the other direction has made these pairs: what waits here for their records may go."""
         made = set()
-        for link, rows in pairs.items():
+        for link, rows in pairs.items() if self._parking.waits else ():
             if link in self.programs:
                 place = len(self.programs[link].link.side(self.programs[link].target).key)  # its source is our target
                 made |= {(link, keys[place]) for keys, *_ in rows}
