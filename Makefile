@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test test-apps check bench format clean help
 
 help:
-	@echo "make demo       two embedded servers, two-way traffic, an independent check at the end"
+	@echo "make demo       a CRM and two factories on embedded servers, people at work, proof at the end"
 	@echo "make test       all tests, on every PostgreSQL found"
 	@echo "make check      ruff, mypy, import-linter"
 	@echo "make bench      us and PostgreSQL's own subscription, side by side (BENCH_QUICK=1: under a minute)"

@@ -51,5 +51,5 @@ SELECT returned FROM replicator.checkpoint WHERE flow = %s;
 SELECT EXISTS (SELECT FROM replicator.outbox WHERE flow = %s AND id > %s);
 
 -- name: new_conflicts
-SELECT id, flow, link, kind, field, source_key, target_key, incoming, existing, incoming_stamp, existing_stamp, winner, rule, place
+SELECT id, link, kind, field, incoming_stamp, existing_stamp, winner, rule, place
 FROM replicator.conflict WHERE id > %s ORDER BY id LIMIT 1000;

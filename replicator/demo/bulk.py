@@ -33,5 +33,15 @@ def copy_in_batches(connection: Connection, statement: LiteralString, rows: Rows
     return len(rows)
 
 
+def insert(connection: Connection, statement: LiteralString, rows: Rows) -> list[Any]:
+    """What an INSERT of one row RETURNING a column gives, for each row; each batch in a transaction of its own."""
+    made: list[Any] = []
+    for batch in batches(rows):
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(statement, batch, returning=True)
+            made += [row[0] for result in cursor.results() for row in result]
+    return made
+
+
 def column(connection: Connection, question: LiteralString, parameters: Sequence[object] = ()) -> list[Any]:
     return [row[0] for row in connection.execute(question, parameters)]

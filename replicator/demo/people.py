@@ -31,7 +31,8 @@ PARTS = (
     *("ball bearing", "hex bolt", "gasket", "drive belt", "pump housing", "valve seat", "gear wheel", "spindle"),
     *("coupling", "filter cartridge", "hose clamp", "guide rail", "motor mount", "sensor bracket", "drain plug"),
 )
-UNITS = ("pcs", "pcs", "pcs", "box", "m", "kg", "set")
+FAMILIES = ("bearings", "drives", "pumps", "seals", "sensors")
+UNITS = ("PCE", "PCE", "PCE", "BOX", "MTR", "KGM", "SET")
 NOTES = (
     "Call before delivery.",
     'Customer wants the "blue" version;\nsecond line: 5% if paid early',
@@ -50,6 +51,7 @@ class Company:
     city: str
     country: str
     phone: str
+    email: str | None
     website: str | None
 
 
@@ -66,6 +68,7 @@ class Person:
 class Product:
     code: str
     description: str
+    family: str
     price: str
     unit: str
     weight: str | None
@@ -87,7 +90,7 @@ class People:
         faker, country = self._fakers[locale], LOCALES[locale]
         self._vat += self.random.randrange(1, 1_000)
         name = _line(faker.company())[:100]
-        site = f"https://www.{_plain(name) or 'company' + str(self._vat)}.example"
+        domain = f"{_plain(name) or 'company' + str(self._vat)}.example"
         return Company(
             name=name,
             vat=f"{country}{self._vat}" if self.random.random() > 0.03 else None,
@@ -96,7 +99,8 @@ class People:
             city=_line(faker.city())[:60],
             country=country,
             phone=_line(faker.phone_number())[:40],
-            website=site[:120] if self.random.random() > 0.3 else None,
+            email=f"office@{domain}" if self.random.random() > 0.2 else None,
+            website=f"https://www.{domain}" if self.random.random() > 0.3 else None,
         )
 
     def person(self) -> Person:
@@ -118,6 +122,7 @@ class People:
         return Product(
             code=f"P-{self._code:05d}",
             description=part,
+            family=self.random.choice(FAMILIES),
             price=f"{self.random.lognormvariate(3.2, 1.1):.2f}",
             unit=self.random.choice(UNITS),
             weight=f"{self.random.lognormvariate(-0.5, 1.2):.3f}" if self.random.random() > 0.05 else None,

@@ -1,47 +1,53 @@
-"""People at work in the demo's CRM and ERP: several users of each, at the same time, for as long as wanted.
+"""People at work in the demo's CRM and in its factories: several in each, at the same time, for as long as wanted.
 
 Promises: every user is a thread with a connection of its own and works at about `rate` transactions a
 second, or as fast as the servers allow; `stop` returns when all of them have ended. What they do is what the
-replicator has to cope with: creates, edits and deletes on both sides, edits of one field of one customer
-in both systems within a quarter of a second, companies keyed twice, edits of what the other side owns,
-quotes negotiated in rounds and confirmed, orders moved on.
+replicator has to cope with: creates, edits and deletes on all sides, edits of one field of one customer in all
+systems within a quarter of a second, companies keyed twice, edits of what the other side owns, quotes negotiated
+in rounds and confirmed, orders produced, shipped and invoiced, stock moved, complaints and repairs.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from replicator.demo.crm_user import CrmUser
-from replicator.demo.erp_user import ErpUser
+from replicator.demo.crm_sales import SalesUser
+from replicator.demo.crm_service import ServiceUser
+from replicator.demo.erp_office import OfficeUser
+from replicator.demo.erp_works import WorksUser
+from replicator.demo.factories import CRM, FACTORIES
 from replicator.demo.people import People
 from replicator.demo.user import Office, User
 
 COMPANIES, PERSONS = 300, 600  # in the pools of names that edits and new records take from
+REFUSED = ("refused", "disconnected", "failed")
 
 
 class Traffic:
-    """Users of both systems. As a context manager: at work inside the block."""
+    """Users of all systems. As a context manager: at work inside the block."""
 
     def __init__(
-        self,
-        crm_dsn: str,
-        erp_dsn: str,
-        *,
-        crm_users: int = 3,
-        erp_users: int = 3,
-        rate: float = 30.0,
-        seed: int = 1,
+        self, dsns: Mapping[str, str], *, sales_users: int = 2, service_users: int = 1, rate: float = 8.0, seed: int = 1
     ) -> None:
+        """`dsns`: node -> how to connect. Each factory has one in the office and one in the works."""
         people = People(seed)
-        self._office = Office(
+        office = self._office = Office(
             companies=[people.company() for _ in range(COMPANIES)],
             persons=[people.person() for _ in range(PERSONS)],
         )
-        self._users: list[User] = []
-        for system, dsn, count in ((CrmUser, crm_dsn, crm_users), (ErpUser, erp_dsn, erp_users)):
-            self._users += [system(dsn, self._office, (n, count), rate=rate, seed=seed) for n in range(count)]
+        crm = dsns[CRM]
+        self._users: list[User] = [
+            SalesUser(CRM, crm, office, (n, sales_users), rate=rate, seed=seed) for n in range(sales_users)
+        ]
+        seats = range(sales_users, sales_users + service_users)
+        self._users += [ServiceUser(CRM, crm, office, (n, 1), rate=rate, seed=seed) for n in seats]
+        for factory in FACTORIES:
+            dsn = dsns[factory.node]
+            self._users.append(OfficeUser(factory.code.lower(), dsn, office, (0, 1), rate=rate, seed=seed))
+            self._users.append(WorksUser(factory, dsn, office, (1, 1), rate=rate, seed=seed))
 
     def __enter__(self) -> Self:
         self.start()
@@ -66,6 +72,10 @@ class Traffic:
         with self:
             (until or threading.Event()).wait(seconds)
 
+    def work(self) -> set[str]:
+        """Everything that somebody may do ("crm edit account")."""
+        return {f"{user.system} {name}" for user in self._users for _, name, _ in user.work()}
+
     def snapshot(self) -> dict[str, int]:
         """How often each piece of work was committed so far ("crm edit account": 120), and under `refused`,
         `disconnected` and `failed` what was not."""
@@ -73,7 +83,7 @@ class Traffic:
 
     @property
     def committed(self) -> int:
-        return sum(count for name, count in self.snapshot().items() if name.startswith(("crm ", "erp ")))
+        return sum(count for name, count in self.snapshot().items() if name not in REFUSED)
 
     @property
     def failures(self) -> list[str]:

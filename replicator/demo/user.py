@@ -1,4 +1,4 @@
-"""A user of one of the demo's two systems: a thread that does one small piece of work after another.
+"""A user of one of the demo's systems: a thread that does one small piece of work after another.
 
 Promises: never ends before it is told to. What a user must expect (someone was faster, a row is gone, a
 deadlock) is counted as refused, a broken connection is made again, anything else is kept in `failures`.
@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
@@ -32,10 +32,10 @@ Edits = tuple[tuple[LiteralString, tuple[str, ...]], ...]  # statement, and the 
 
 @dataclass(slots=True)
 class Office:
-    """What the users of both systems share: names to choose from, counters, and what two of them do at once.
+    """What the users of all systems share: names to choose from, counters, and what two of them do at once.
 
-    `contested` holds VAT numbers of customers that both systems have; `just_keyed` companies that someone has
-    just keyed in the CRM and that someone else may now key in the ERP.
+    `contested` holds VAT numbers of customers that all systems have; `just_keyed` companies that someone has
+    just keyed in the CRM and that someone else may now key in a factory.
     """
 
     companies: Sequence[Company]
@@ -72,11 +72,10 @@ class User(threading.Thread):
     """Subclasses list what the user does as (weight, name, method); a method returns False if there was nothing to do.
     Each piece of work is one transaction."""
 
-    system: str
-
-    def __init__(self, dsn: str, office: Office, seat: tuple[int, int], *, rate: float, seed: int) -> None:
-        """`seat`: (number of this user from 0, how many there are on this system)."""
-        super().__init__(name=f"{self.system} user {seat[0] + 1}", daemon=True)
+    def __init__(self, system: str, dsn: str, office: Office, seat: tuple[int, int], *, rate: float, seed: int) -> None:
+        """`system`: what people call the database. `seat`: (number of this user from 0, how many there are on this system)."""
+        super().__init__(name=f"{system} user {seat[0] + 1}", daemon=True)
+        self.system = system
         self.seat = seat
         self.office = office
         self.random = random.Random(f"{seed} {self.name}")
@@ -139,7 +138,7 @@ class User(threading.Thread):
     def one(self, question: LiteralString, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
         return self.db.execute(question, parameters).fetchone()
 
-    def changed(self, statement: LiteralString, parameters: Sequence[object]) -> bool:
+    def changed(self, statement: LiteralString, parameters: Sequence[object] | Mapping[str, object]) -> bool:
         """Whether the statement changed any row."""
         return self.db.execute(statement, parameters).rowcount > 0
 

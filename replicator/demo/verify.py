@@ -1,270 +1,182 @@
-"""Says whether the demo's CRM and ERP tell the same story: the independent check.
+"""Says whether the demo's CRM and its factories tell the same story: the independent check.
 
-Promises: uses nothing of the replicator, neither its code nor its mapping nor its tables. It reads
-both databases with plain SQL, each in one snapshot, joins the records by what people would join them by
-(the customer number, the article code, the order number), and compares what they mean. Call it when
-nobody writes: two snapshots of two databases are not of one moment.
+Promises: uses nothing of the replicator, neither its code nor its mappings nor its tables. It asks all databases the
+questions of sql/demo/statements.sql, each database in one snapshot, and compares the answers row by row, by what people would
+know a record by (VAT number, article, order number). Call it when nobody writes: snapshots of several databases are not of
+one moment.
 """
 
 from __future__ import annotations
 
+import importlib.resources
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, LiteralString, TypeVar
+from decimal import Decimal
+from typing import Any
 
 import psycopg
-from psycopg import IsolationLevel
+from psycopg import IsolationLevel, RawCursor
 
 Row = tuple[Any, ...]
-Key = TypeVar("Key")
+Bags = dict[Any, Counter[Row]]  # what a row is about -> the rows about it, with how often each occurs
 
-SHOWN = 50
-GRAM = Decimal("0.001")
+SHOWN = 20  # differences of a statement that are told
+LONGEST = 300
 
-STATES = {"A": "active", "D": "dormant", "P": "prospect"}
-ORDER_STATES = {10: "ordered", 20: "shipped", 30: "invoiced", 90: "cancelled"}
 
-# Both sides of a comparison list the same things in the same order, after the columns that identify a record.
-CUSTOMER = (
-    *("name", "VAT number", "street", "zip", "city", "country", "phone", "website"),
-    *("status", "credit limit", "payment terms"),
-)
-ACCOUNTS: LiteralString = """
-    SELECT id, erp_customer_no, name, vat_number, street, zip, city, country_code, phone, website,
-           status, credit_limit, payment_terms
-    FROM crm.account WHERE deleted_at IS NULL"""
-CUSTOMERS: LiteralString = """
-    SELECT c.customer_no, c.company_name, c.tax_id, c.street, c.postal_code, c.town, k.iso2, c.phone, c.homepage,
-           c.state, c.credit_limit, t.code
-    FROM erp.customer c
-    LEFT JOIN erp.country k ON k.id = c.country_id
-    JOIN erp.payment_term t ON t.id = c.payment_term_id
-    WHERE c.closed_on IS NULL"""
-CONTACTS: LiteralString = """
-    SELECT account_id, first_name, last_name, email, phone, job_title, opted_in
-    FROM crm.contact WHERE deleted_at IS NULL"""
-PERSONS: LiteralString = """
-    SELECT customer_no, given_name, family_name, mail, tel, function, newsletter FROM erp.contact_person"""
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`crm` and `erp`: the questions. `together`: the factories' answers are added up."""
 
-PRODUCT = ("name", "price", "unit", "active", "weight", "currency")
-PRODUCTS: LiteralString = "SELECT sku, name, list_price, unit, active, weight_kg, currency FROM crm.product"
-ITEMS: LiteralString = "SELECT code, description, sales_price, uom, status, weight FROM erp.item"
+    name: str
+    words: str
+    crm: str
+    erp: str
+    together: bool
 
-ORDER = ("customer number", "quote id", "title", "currency", "note", "date", "status")
-QUOTES: LiteralString = """
-    SELECT q.id, q.stage, q.erp_order_no, a.erp_customer_no, q.title, q.currency, q.note,
-           (q.confirmed_at AT TIME ZONE 'UTC')::date, q.order_status
-    FROM crm.quote q JOIN crm.account a ON a.id = q.account_id
-    WHERE q.stage = 'confirmed' OR q.erp_order_no IS NOT NULL OR q.order_status IS NOT NULL"""
-ORDERS: LiteralString = """
-    SELECT order_no, customer_no, external_ref, subject, currency, remark, ordered_on, state FROM erp.sales_order"""
-QUOTE_LINES: LiteralString = """
-    SELECT l.quote_id, l.position, p.sku, l.quantity, l.unit_price, l.discount_percent
-    FROM crm.quote_line l
-    JOIN crm.quote q ON q.id = l.quote_id
-    JOIN crm.product p ON p.id = l.product_id
-    WHERE q.stage = 'confirmed'"""
-ORDER_LINES: LiteralString = """
-    SELECT o.order_no, l.line_no, i.code, l.qty, l.price, l.rebate
-    FROM erp.sales_order_line l
-    JOIN erp.sales_order o ON o.order_id = l.order_id
-    JOIN erp.item i ON i.item_no = l.item_no"""
+
+@dataclass(slots=True)
+class Checked:
+    """A statement after asking. `differences`: the first SHOWN of `count`, in words."""
+
+    name: str
+    words: str
+    rows: int = 0
+    count: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return self.count == 0
+
+    def differ(self, what: str) -> None:
+        self.count += 1
+        if len(self.differences) < SHOWN:
+            self.differences.append(what if len(what) <= LONGEST else f"{what[: LONGEST - 1]}…")
 
 
 @dataclass(slots=True)
 class Verdict:
-    """`differences` holds the first SHOWN of `difference_count`. `compared`: rows of each kind, over both databases."""
-
-    compared: dict[str, int] = field(default_factory=dict)
-    differences: list[str] = field(default_factory=list)
-    difference_count: int = 0
-    by_kind: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def rows_compared(self) -> int:
-        return sum(self.compared.values())
+    statements: list[Checked] = field(default_factory=list)
 
     @property
     def same(self) -> bool:
-        return self.difference_count == 0
+        return all(one.holds for one in self.statements)
 
-    def differ(self, kind: str, what: str) -> None:
-        self.difference_count += 1
-        self.by_kind[kind] += 1
-        if len(self.differences) < SHOWN:
-            self.differences.append(_readable(f"{kind}: {what}"))
+    @property
+    def rows_compared(self) -> int:
+        return sum(one.rows for one in self.statements)
 
+    @property
+    def difference_count(self) -> int:
+        return sum(one.count for one in self.statements)
 
-def verify(crm_dsn: str, erp_dsn: str) -> Verdict:
-    """Compares everything. Raises psycopg's errors if a database cannot be read."""
-    verdict = Verdict()
-    with psycopg.connect(crm_dsn) as crm, psycopg.connect(erp_dsn) as erp:
-        for connection in (crm, erp):
-            connection.isolation_level = IsolationLevel.REPEATABLE_READ
-            connection.read_only = True
-        accounts = _customers(verdict, crm, erp)
-        _contacts(verdict, crm, erp, accounts)
-        _products(verdict, crm, erp)
-        quotes = _orders(verdict, crm, erp)
-        _order_lines(verdict, crm, erp, quotes)
-    return verdict
+    @property
+    def differences(self) -> list[str]:
+        return [f"{one.name}: {what}" for one in self.statements for what in one.differences]
+
+    @property
+    def broken(self) -> set[str]:
+        """The names of statements that do not hold."""
+        return {one.name for one in self.statements if not one.holds}
 
 
-def _customers(verdict: Verdict, crm: psycopg.Connection, erp: psycopg.Connection) -> dict[Any, int]:
-    """The customer number of every account that has a customer."""
-    kind = "customer"
-    customers = {
-        number: (*values, STATES.get(state, state), limit, terms)
-        for number, *values, state, limit, terms in _read(verdict, kind, erp, CUSTOMERS)
-    }
-    paired: dict[Any, int] = {}
-    taken: set[int] = set()
-    for key, number, *values in _read(verdict, kind, crm, ACCOUNTS):
-        name = f"account {key} ({values[1] or values[0]})"
-        customer_no = _number(number)
-        if customer_no is None:
-            verdict.differ(kind, f"{name} has no customer number: it is missing in the ERP, or the number did not return")
-        elif customer_no not in customers:
-            verdict.differ(kind, f"{name} has customer number {number}, which is not open in the ERP")
-        elif customer_no in taken:
-            verdict.differ(kind, f"{name} has customer number {number}, which another account has too")
-        else:
-            taken.add(customer_no)
-            paired[key] = customer_no
-            if unlike := _unlike(CUSTOMER, values, customers[customer_no]):
-                verdict.differ(kind, f"{name}, customer {customer_no}: {unlike}")
-    for customer_no in customers.keys() - taken:
-        verdict.differ(kind, f"customer {customer_no} ({customers[customer_no][1]}) of the ERP has no account in the CRM")
-    return paired
+def verify(crm_dsn: str, factories: Mapping[str, str]) -> Verdict:
+    """Asks everything. `factories`: code -> DSN of its ERP. Raises psycopg's errors if a database cannot be read."""
+    with ExitStack() as stack:
+        crm, *erps = (stack.enter_context(_snapshot(dsn)) for dsn in (crm_dsn, *factories.values()))
+        return compare(crm, dict(zip(factories, erps, strict=True)))
 
 
-def _contacts(verdict: Verdict, crm: psycopg.Connection, erp: psycopg.Connection, accounts: Mapping[Any, int]) -> None:
-    """Contacts have nothing that identifies them: each customer's are compared as a whole. Those of customers
-    that are closed, or reported as missing already, are left out."""
-    kind = "contact"
-    numbers = set(accounts.values())
-    here = ((accounts.get(account), _person(values)) for account, *values in _read(verdict, kind, crm, CONTACTS))
-    there = ((number, _person(values)) for number, *values in _read(verdict, kind, erp, PERSONS))
-    _compare_bags(verdict, kind, _bags(here, numbers), _bags(there, numbers), "customer {}".format)
+def compare(crm: psycopg.Connection[Row], factories: Mapping[str, psycopg.Connection[Row]]) -> Verdict:
+    """The same, by connections whose cursors are RawCursors."""
+    return Verdict([_check(one, crm, factories) for one in statements()])
 
 
-def _products(verdict: Verdict, crm: psycopg.Connection, erp: psycopg.Connection) -> None:
-    """A product that the ERP no longer has stays in the CRM for old quotes, inactive."""
-    kind = "product"
-    products = {row[0]: row[1:] for row in _read(verdict, kind, crm, PRODUCTS)}
-    for code, name, price, unit, status, weight in _read(verdict, kind, erp, ITEMS):
-        product = products.pop(code, None)
-        if product is None:
-            verdict.differ(kind, f"item {code} of the ERP is missing in the CRM")
-            continue
-        kilograms = None if weight is None else Decimal(repr(weight)).quantize(GRAM, ROUND_HALF_UP)
-        if unlike := _unlike(PRODUCT, product, (name, price, unit, status < 9, kilograms, "EUR")):
-            verdict.differ(kind, f"product {code}: {unlike}")
-    for code, product in products.items():
-        if product[3]:
-            verdict.differ(kind, f"product {code} of the CRM is active and not in the ERP")
+def statements() -> list[Statement]:
+    """What sql/demo/statements.sql says."""
+    text = (importlib.resources.files("replicator_sql") / "demo" / "statements.sql").read_text(encoding="utf-8")
+    return [_statement(part) for part in text.split("\n-- statement: ")[1:]]
 
 
-def _orders(verdict: Verdict, crm: psycopg.Connection, erp: psycopg.Connection) -> dict[Any, str]:
-    """The order number of every confirmed quote that has an order."""
-    kind = "order"
-    orders = {row[0]: row[1:] for row in _read(verdict, kind, erp, ORDERS)}
-    paired: dict[Any, str] = {}
-    taken: set[str] = set()
-    for key, stage, order_no, number, *rest in _read(verdict, kind, crm, QUOTES):
-        title, currency, note, day, status = rest
-        if stage != "confirmed":
-            verdict.differ(kind, f"quote {key} is {stage} and yet has order number {order_no}, status {status}")
-            taken.add(order_no)
-        elif order_no is None:
-            verdict.differ(kind, f"confirmed quote {key} has no order number: no order, or the number did not return")
-        elif order_no not in orders:
-            verdict.differ(kind, f"confirmed quote {key} has order number {order_no}, which the ERP does not know")
-        elif order_no in taken:
-            verdict.differ(kind, f"confirmed quote {key} has order number {order_no}, which another quote has too")
-        else:
-            taken.add(order_no)
-            paired[key] = order_no
-            *fields, state = orders[order_no]
-            expected = (_number(number), str(key), title, currency, note, day, status)
-            found = (*fields, ORDER_STATES.get(state, state))
-            if unlike := _unlike(ORDER, expected, found):
-                verdict.differ(kind, f"quote {key}, order {order_no}: {unlike}")
-    for order_no in orders.keys() - taken:
-        verdict.differ(kind, f"order {order_no} of the ERP (for quote {orders[order_no][1]}) belongs to no confirmed quote")
-    return paired
+def _statement(text: str) -> Statement:
+    name, _, rest = text.partition("\n")
+    words, _, rest = rest.partition("\n-- crm:\n")
+    together = "\n-- all:\n" in rest
+    crm, _, erp = rest.partition("\n-- all:\n" if together else "\n-- erp:\n")
+    return Statement(name.strip(), " ".join(words.replace("-- ", "").split()), crm.strip(), erp.strip(), together)
 
 
-def _order_lines(verdict: Verdict, crm: psycopg.Connection, erp: psycopg.Connection, quotes: Mapping[Any, str]) -> None:
-    """The lines of each order as a whole; those of orders reported already are left out."""
-    kind = "order line"
-    numbers = set(quotes.values())
-    here = (
-        (quotes.get(quote), (position, sku, quantity, price, discount / 100))
-        for quote, position, sku, quantity, price, discount in _read(verdict, kind, crm, QUOTE_LINES)
-    )
-    there = (
-        (order_no, (line_no, code, Decimal(repr(quantity)), price, rebate))
-        for order_no, line_no, code, quantity, price, rebate in _read(verdict, kind, erp, ORDER_LINES)
-    )
-    _compare_bags(verdict, kind, _bags(here, numbers), _bags(there, numbers), "order {}".format)
+def _snapshot(dsn: str) -> psycopg.Connection[Row]:
+    connection: psycopg.Connection[Row] = psycopg.connect(dsn, cursor_factory=RawCursor)
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    return connection
 
 
-def _read(verdict: Verdict, kind: str, connection: psycopg.Connection, question: LiteralString) -> list[Row]:
-    rows = connection.execute(question).fetchall()
-    verdict.compared[kind] = verdict.compared.get(kind, 0) + len(rows)
-    return rows
+def _check(one: Statement, crm: psycopg.Connection[Row], factories: Mapping[str, psycopg.Connection[Row]]) -> Checked:
+    checked = Checked(one.name, one.words)
+    if one.together:
+        names, here = _ask(crm, one.crm)
+        there = _added_up(row for erp in factories.values() for row in _ask(erp, one.erp)[1])
+        _compare(checked, "the factories", names, here, there)
+        return checked
+    for code, erp in factories.items():
+        names, here = _ask(crm, one.crm, code)
+        _compare(checked, code, names, here, _ask(erp, one.erp)[1])
+    return checked
 
 
-def _unlike(names: tuple[str, ...], crm: Iterable[object], erp: Iterable[object]) -> str:
-    """What differs, in words; nothing if nothing does."""
-    unlike = (
-        f"{name} {here!r} in the CRM, {there!r} in the ERP"
-        for name, here, there in zip(names, crm, erp, strict=True)
-        if here != there
-    )
-    return "; ".join(unlike)
+def _ask(connection: psycopg.Connection[Row], question: str, code: str | None = None) -> tuple[list[str], list[Row]]:
+    asked = connection.execute(question.encode(), [code] if code and "$1" in question else None)
+    return [column.name for column in asked.description or ()], asked.fetchall()
 
 
-def _bags(rows: Iterable[tuple[Key | None, Row]], wanted: set[Key]) -> dict[Key, Counter[Row]]:
-    """The rows of each wanted key, with how often each occurs."""
-    bags: dict[Key, Counter[Row]] = {}
-    for key, values in rows:
-        if key is not None and key in wanted:
-            bags.setdefault(key, Counter())[values] += 1
+def _added_up(rows: Iterable[Row]) -> list[Row]:
+    sums: dict[Any, list[Any]] = {}
+    for key, *values in rows:
+        known = sums.get(key)
+        sums[key] = values if known is None else [a + b for a, b in zip(known, values, strict=True)]
+    return [(key, *values) for key, values in sums.items()]
+
+
+def _compare(checked: Checked, there_name: str, names: Sequence[str], here: list[Row], there: list[Row]) -> None:
+    checked.rows += len(here) + len(there)
+    crm, erp = _bags(here), _bags(there)
+    nothing: Counter[Row] = Counter()
+    for key in sorted(crm.keys() | erp.keys(), key=str):
+        left = crm.get(key, nothing) - erp.get(key, nothing)
+        right = erp.get(key, nothing) - crm.get(key, nothing)
+        for what in _told(names, there_name, list(left.elements()), list(right.elements())):
+            checked.differ(f"{key}: {what}")
+
+
+def _told(names: Sequence[str], there_name: str, here: list[Row], there: list[Row]) -> Iterator[str]:
+    """What one side alone has; of a single row that is otherwise on the other side, only the columns that differ."""
+    if len(here) == len(there) == 1:
+        parts = zip(names[1:], here[0], there[0], strict=True)
+        yield "; ".join(f"{name} {_shown(a)} in the CRM, {_shown(b)} in {there_name}" for name, a, b in parts if a != b)
+        return
+    for values in here:
+        yield f"only in the CRM, not in {there_name}: {_words(values)}"
+    for values in there:
+        yield f"only in {there_name}, not in the CRM: {_words(values)}"
+
+
+def _bags(rows: Iterable[Row]) -> Bags:
+    bags: Bags = {}
+    for key, *values in rows:
+        bags.setdefault(key, Counter())[tuple(values)] += 1
     return bags
 
 
-def _compare_bags(
-    verdict: Verdict,
-    kind: str,
-    crm: Mapping[Key, Counter[Row]],
-    erp: Mapping[Key, Counter[Row]],
-    name: Callable[[Key], str],
-) -> None:
-    empty: Counter[Row] = Counter()
-    for key in sorted(crm.keys() | erp.keys(), key=str):
-        here, there = crm.get(key, empty), erp.get(key, empty)
-        for values in (here - there).elements():
-            verdict.differ(kind, f"{name(key)}: only in the CRM: {_words(values)}")
-        for values in (there - here).elements():
-            verdict.differ(kind, f"{name(key)}: only in the ERP: {_words(values)}")
-
-
-def _person(values: list[Any]) -> Row:
-    """'' and nothing mean the same in a contact."""
-    return tuple(None if value == "" else value for value in values)
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
-
-
 def _words(values: Row) -> str:
-    return ", ".join("-" if value is None else str(value) for value in values)
+    return ", ".join(_shown(value) for value in values) or "the row"
 
 
-def _readable(text: str) -> str:
-    return text if len(text) <= 300 else text[:299] + "…"
+def _shown(value: object) -> str:
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    return "nothing" if value is None else str(value)

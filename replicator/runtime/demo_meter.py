@@ -70,12 +70,16 @@ class FlowMeter:
 class Meter:
     """`watch` is the daemon's; the rest is for whoever shows or reports it, in another thread."""
 
-    def __init__(self, flows: Iterable[str]) -> None:
-        self.flows = {name: FlowMeter() for name in flows}
+    def __init__(self) -> None:
+        self.flows: dict[str, FlowMeter] = {}
         self.rows_written: dict[str, Counter[str]] = {}  # link -> insert, update, delete
         self.measuring = False  # latencies count from when this is set: while people work
         self.last_step = time.monotonic()
         self._lock = threading.Lock()
+
+    def expect(self, flows: Iterable[str]) -> None:
+        """These are all there are."""
+        self.flows = {name: FlowMeter() for name in flows}
 
     def watch(self, step: Step) -> None:
         with self._lock:
@@ -110,7 +114,6 @@ class Conflicts:
     connections: Mapping[str, psycopg.Connection]
     kinds: Counter[str] = field(default_factory=Counter)
     latest: deque[LoggedConflict] = field(default_factory=lambda: deque(maxlen=SHOWN_CONFLICTS))
-    examples: dict[str, LoggedConflict] = field(default_factory=dict)  # one of each sort
     parked: dict[str, int] = field(default_factory=dict)
     _read: dict[str, int] = field(default_factory=dict)
     _known: set[tuple[object, ...]] = field(default_factory=set)
@@ -137,9 +140,6 @@ class Conflicts:
         self._known.add(identity)
         self.kinds[conflict.kind] += 1
         self.latest.append(conflict)
-        sort = f"{conflict.kind} {conflict.rule.split(' ')[0]}"
-        if sort not in self.examples or None not in (conflict.incoming, conflict.existing):
-            self.examples[sort] = conflict
 
 
 def happened_at(conflict: LoggedConflict) -> datetime:
@@ -149,33 +149,3 @@ def happened_at(conflict: LoggedConflict) -> datetime:
 def short_place(conflict: LoggedConflict) -> str:
     """`customer.yaml:16`."""
     return ":".join(conflict.place.replace("\\", "/").rsplit("/", 1)[-1].split(":")[:2])
-
-
-def explain(conflict: LoggedConflict, name: str) -> str:
-    """A conflict in a sentence. `name`: what people call the record."""
-    source, target = (node.upper() for node in conflict.flow.split("_to_"))
-    winner, place = conflict.winner.upper(), short_place(conflict)
-    incoming, existing = _value(conflict.incoming), _value(conflict.existing)
-    if conflict.field is None:
-        return f"{name}: an edit made in the {source} met a record that was deleted in the {target}; the delete stands."
-    if conflict.rule.startswith("owner"):
-        return (
-            f"{name}: somebody in the {source} set {conflict.field} to {incoming}, which the {winner} decides "
-            f"({place}); {existing} was put back."
-        )
-    both = "was keyed in both systems" if conflict.kind == "insert_exists" else "was edited in both systems"
-    times = [conflict.incoming_stamp, conflict.existing_stamp]
-    if None in times:
-        return f"{name}: {conflict.field} {both}; the {winner}'s value stands, by rule {conflict.rule} ({place})."
-    first, second = (stamp.time_of(made) for made in times if made is not None)
-    apart = abs((first - second).total_seconds()) * 1000
-    return (
-        f"{name}: {conflict.field} {both} within {apart:,.0f} ms, {incoming} in the {source} at {first:%H:%M:%S.%f}"
-        f" and {existing} in the {target} at {second:%H:%M:%S.%f}; the newer edit, the {winner}'s, stands ({place})."
-    )
-
-
-def _value(text: str | None) -> str:
-    if text is None:
-        return "nothing"
-    return repr(text if len(text) <= 40 else text[:39] + "…")

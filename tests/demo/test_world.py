@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 import psycopg
 
+from replicator.demo.factories import FACTORIES
 from replicator.demo.people import People
 from replicator.demo.verify import verify
-from replicator.demo.world import Sizes, build
+from replicator.demo.world import World, build, found
+from replicator.runtime.demo_site import DemoSite
 
-SMALL = Sizes(accounts=60, contacts=100, products=40, quotes=50, lines_per_quote=3, keyed_twice=5)
+from .conftest import SMALL
 
 
 def count(dsn: str, question: str) -> int:
@@ -21,43 +21,48 @@ def count(dsn: str, question: str) -> int:
     return row[0]
 
 
-def test_a_world_that_is_carried_over_is_complete_and_the_same_on_both_sides(
-    databases: tuple[str, str], ferry: AbstractContextManager[object]
-) -> None:
-    crm, erp = databases
-    steps: list[str] = []
-    with ferry:
-        made = build(crm, erp, SMALL, wait_seconds=20, tell=steps.append)
+def check(dsns: dict[str, str]) -> dict[str, int]:
+    """Statement -> differences."""
+    verdict = verify(dsns["crm"], {one.code: dsns[one.node] for one in FACTORIES})
+    return {one.name: one.count for one in verdict.statements}
+
+
+def test_a_world_that_is_carried_over_is_complete_and_the_same_on_all_sides(site: DemoSite, world: World) -> None:
+    made = world
     assert made.complete
-    assert steps[-1] == "quotes in the CRM"
-    assert (made.products, made.quotes) == (40, 50)
-    assert made.crm_contacts + made.erp_contacts == 100
-    verdict = verify(crm, erp)
-    assert verdict.differences == []
-    assert set(verdict.compared) == {"customer", "contact", "product", "order", "order line"}
-    assert verdict.rows_compared > made.rows
-    assert count(crm, "SELECT count(*) FROM crm.quote WHERE stage = 'confirmed'") == made.confirmed
-    assert count(erp, "SELECT count(*) FROM erp.sales_order") == made.confirmed
-    assert count(crm, "SELECT count(*) FROM crm.quote_line") == made.quote_lines
-    assert count(crm, "SELECT count(DISTINCT xmin::text) FROM crm.quote") > 1
+    assert made.of("products") + made.of("items") == 40
+    assert made.of("quotes") == 50
+    assert made.of("past orders") == 60
+    assert set(check(site.dsns).values()) == {0}
+    crm = site.dsns["crm"]
+    assert count(crm, "SELECT count(*) FROM crm.quote WHERE stage = 'confirmed'") >= made.of("confirmed quotes")
+    quoted = sum(
+        count(site.dsns[one.node], "SELECT count(DISTINCT external_ref) FROM erp.sales_order WHERE external_ref IS NOT NULL")
+        for one in FACTORIES
+    )
+    assert quoted >= made.of("confirmed quotes") > 0
+    assert count(crm, "SELECT count(DISTINCT warehouse || factory) FROM crm.stock") == 10
+    both = "SELECT count(*) FROM (SELECT FROM crm.product_site GROUP BY product_id HAVING count(*) = 2) p"
+    assert count(crm, both) > 0
     closable = "SELECT id FROM crm.account WHERE vat_number LIKE '%9'"
     assert count(crm, f"SELECT count(*) FROM crm.quote WHERE account_id IN ({closable})") == 0
+    assert count(crm, f"SELECT count(*) FROM crm.sales_order WHERE account_id IN ({closable})") == 0
 
 
-def test_without_anyone_who_carries_over_the_world_is_smaller_and_says_so(databases: tuple[str, str]) -> None:
-    crm, erp = databases
-    made = build(crm, erp, SMALL, wait_seconds=0.1)
+def test_without_anyone_who_carries_over_the_world_is_smaller_and_says_so(databases: dict[str, str]) -> None:
+    found(databases)
+    steps: list[str] = []
+    made = build(databases, SMALL, arrive=lambda: False, tell=steps.append)
     assert not made.complete
-    assert (made.quotes, made.keyed_twice, made.products) == (0, 5, 40)
-    assert count(crm, "SELECT count(*) FROM crm.account") == made.crm_accounts == 35
-    assert count(erp, "SELECT count(*) FROM erp.customer") == made.erp_customers == 35
-    with psycopg.connect(crm) as one, psycopg.connect(erp) as other:
-        here = {row[0] for row in one.execute("SELECT vat_number FROM crm.account")}
-        there = {row[0] for row in other.execute("SELECT tax_id FROM erp.customer")}
-    assert len((here & there) - {None}) == 5
-    verdict = verify(crm, erp)
-    assert verdict.by_kind["customer"] == 70
-    assert verdict.by_kind["product"] == 40
+    assert steps[-1] == "quotes in the CRM"
+    assert made.of("quotes") == 0
+    assert count(databases["crm"], "SELECT count(*) FROM crm.account") == 30 + SMALL.keyed_twice
+    assert count(databases["erp_north"], "SELECT count(*) FROM erp.party") == 15 + SMALL.keyed_twice // 2
+    differences = check(databases)
+    assert differences["customers"] > 0
+    assert differences["products"] > 0
+    assert differences["stock"] > 0
+    assert differences["orders"] == 60
 
 
 def test_the_same_seed_gives_the_same_people_and_another_seed_others() -> None:
@@ -76,4 +81,5 @@ def test_vat_numbers_are_unique_and_texts_keep_to_the_erps_lengths() -> None:
     assert len(set(numbers)) == len(numbers) < len(companies)
     assert all(int(number[2:]) < 500_000_000 for number in numbers), "above are those of the traffic"
     assert max(len(company.zip) for company in companies) <= 12
+    assert max(len(company.email or "") for company in companies) <= 120
     assert not any("\n" in company.street for company in companies)

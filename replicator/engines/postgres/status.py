@@ -58,14 +58,9 @@ class SlotState:
 @dataclass(frozen=True, slots=True)
 class LoggedConflict:
     id: int
-    flow: str
     link: str
     kind: str
     field: str | None
-    source_key: str | None
-    target_key: str | None
-    incoming: str | None
-    existing: str | None
     incoming_stamp: int | None
     existing_stamp: int | None
     winner: str
