@@ -1,7 +1,8 @@
 """What salespeople of the demo do in the CRM: keep accounts and contacts, and negotiate quotes until they are confirmed.
 
 A user's open quotes are that user's own, as a salesperson's are; accounts and contacts are everybody's.
-Accounts that may be closed one day (see CLOSABLE_VAT) get no quotes, no edits and no contacts beyond the first.
+Accounts that may be closed one day (see CLOSABLE_VAT) get no quotes, no edits and no contacts beyond
+the first, and are closed when all systems have known them for a while.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ LASTING_ACCOUNT: LiteralString = """
 CLOSABLE_ACCOUNT: LiteralString = """
     SELECT id FROM crm.account a
     WHERE id >= (SELECT gen_random_uuid()) AND deleted_at IS NULL AND vat_number LIKE %s AND kind <> 'prospect'
-      AND parent_id IS NULL AND NOT EXISTS (SELECT 1 FROM crm.account b WHERE b.parent_id = a.id)
+      AND created_at < now() - interval '20 seconds' AND parent_id IS NULL AND NOT EXISTS (SELECT 1 FROM crm.account b WHERE b.parent_id = a.id)
     ORDER BY id LIMIT 1"""
 CONTESTED: LiteralString = """
     SELECT vat_number FROM crm.account a

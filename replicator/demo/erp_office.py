@@ -16,6 +16,7 @@ LASTING_PARTY: LiteralString = f"""
 CLOSABLE_PARTY: LiteralString = f"""
     SELECT party_no FROM erp.party p
     WHERE party_no >= ({RANDOM_PARTY}) AND closed_on IS NULL AND tax_id LIKE %s AND head_office IS NULL
+      AND entered_on < localtimestamp - interval '20 seconds'
       AND NOT EXISTS (SELECT 1 FROM erp.party q WHERE q.head_office = p.party_no)
       AND NOT EXISTS (SELECT 1 FROM erp.sales_order o WHERE o.party_no = p.party_no)
     ORDER BY party_no LIMIT 1"""
