@@ -30,7 +30,7 @@ from replicator.apply.answers import Answers
 from replicator.apply.backfill import Backfill
 from replicator.apply.confirm import Confirm
 from replicator.apply.derive import derive
-from replicator.apply.gather import asked_for, meet, rejoin, take_up
+from replicator.apply.gather import asked_for, meet, newest_of, rejoin, take_up
 from replicator.apply.healing import Healing
 from replicator.apply.mirror import mirror
 from replicator.apply.outcome import MirrorRow, Outcome, Step, Totals
@@ -203,6 +203,10 @@ class Flow:
     def _gather(self, batch: Batch) -> Changes:
         """Captured changes, with what this node has answered by then, joined to what is parked for the same records."""
         changes: Changes = {link: list(captured.rows) for link, captured in batch.links.items()}
+        for link, block in batch.blocks.items():
+            # As one, unless something else concerns the same records.
+            alone = not (self._answers.waiting or self._asked or self._carried.parked or self._parking.concerns(link, block))
+            changes[link] = block if alone else list(block)
         self._answers.told_already(changes, self._weighed)
         settled = self._answers.counted_since()
         for link, rows in changes.items() if settled else ():
@@ -211,8 +215,7 @@ class Flow:
                 row.deltas = [delta for delta in row.deltas if delta[0] > since]
         if not self._midway:
             # Of a transaction that comes in parts the first takes all that was answered before it was committed.
-            newest = max((row.lsn for rows in changes.values() for row in rows), default=0)
-            reached = (batch.end or self.stream.position) if batch.complete else newest
+            reached = (batch.end or self.stream.position) if batch.complete else newest_of(changes)
             meet(self.programs, changes, self._answers.due(reached) + (self._asked if batch.complete else []))
         if self._carried.parked:
             take_up(self.programs, changes, self._carried.parked)
@@ -252,7 +255,7 @@ class Flow:
         self.open = True
         staged = self._write.staged()
         try:
-            outcome = self._write.at_once(changes)
+            outcome = self._write.at_once(changes, hopeful=True)
             self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is deferred must not fail at the commit
             return outcome
         except WriteFailed as error:

@@ -34,7 +34,7 @@ SELECT w.nspname, w.relname, a.attname,
                 pg_catalog.format('nextval(%%L::regclass)', pg_catalog.pg_get_serial_sequence(
                     pg_catalog.format('%%I.%%I', w.nspname, w.relname), a.attname))
             WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
-       a.attidentity::text, a.attgenerated::text, a.attstorage::text
+       a.attidentity::text, CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END, a.attstorage::text
 FROM wanted w
 JOIN pg_catalog.pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN base b ON b.root = a.atttypid

@@ -8,6 +8,7 @@ from dataclasses import replace
 from replicator.apply.chunk import EXISTS
 from replicator.apply.write import Changes
 from replicator.capture.batch import DELETE, UPDATE, Key, RowChange
+from replicator.capture.block import Block
 from replicator.capture.messages import Value
 from replicator.capture.payload import from_json, key_texts
 from replicator.ports.state import Parked, Wanted
@@ -15,11 +16,26 @@ from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
 
+def newest_of(changes: Changes) -> int:
+    """The position of the last of these changes."""
+    lists = (rows for rows in changes.values() if rows)
+    return max((rows.newest if isinstance(rows, Block) else max(row.lsn for row in rows) for rows in lists), default=0)
+
+
+def one_by_one(changes: Changes, link: str) -> list[RowChange]:
+    """The link's changes as a list that can grow."""
+    rows = changes.get(link, [])
+    if isinstance(rows, Block):
+        rows = list(rows)
+    changes[link] = rows
+    return rows
+
+
 def meet(programs: Mapping[str, Program], changes: Changes, answers: Sequence[tuple[str, RowChange]]) -> None:
     """Takes answers in: each as one with the change of the same record, if there is one."""
     places: dict[str, dict[Key, RowChange]] = {}
     for link, answer in answers:
-        rows = changes.setdefault(link, [])
+        rows = one_by_one(changes, link)
         if link not in places:
             places[link] = {row.key: row for row in rows}
         row = places[link].get(answer.key)
@@ -49,7 +65,7 @@ def rejoin(programs: Mapping[str, Program], source: Writer, changes: Changes, pa
         return  # a link that is gone, or a TRUNCATE: for a person to see
     earlier = from_json(parked.payload, program.feed.columns)
     earlier.parked = parked.id
-    rows = changes.setdefault(parked.link, [])
+    rows = one_by_one(changes, parked.link)
     for place, row in enumerate(rows):
         if row.first_key == earlier.key:
             # A copy: the batch is gathered again if somebody holds a row, and must not have changed by then.
@@ -68,7 +84,7 @@ def restored(programs: Mapping[str, Program], set_aside: Sequence[Parked]) -> Ch
     changes: Changes = {}
     for parked in set_aside:
         row = from_json(parked.payload, programs[parked.link].feed.columns)
-        changes.setdefault(parked.link, []).append(row)
+        one_by_one(changes, parked.link).append(row)
     return changes
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from replicator.apply.lines import heal_lines
 from replicator.apply.write import FEW_ROWS, Changes
 from replicator.capture.batch import DELETE
-from replicator.capture.edits import Edits, edits_of
+from replicator.capture.block import Block
+from replicator.capture.edits import Edits, edits_of, edits_of_block
 from replicator.model import stamp
 from replicator.model.position import number as position_number
 from replicator.model.position import text as position_text
@@ -36,8 +37,11 @@ class Healing:
             if edits is None:
                 continue
             program = self._programs[name]
-            found = edits_of(rows, inserts=program.steps.adopt is not None or program.fills)
+            inserts = program.steps.adopt is not None or program.fills
+            found = edits_of_block(rows, inserts) if isinstance(rows, Block) else edits_of(rows, inserts)
             edits.flying = edits.flying + found if in_parts else found
+            if isinstance(rows, Block) and rows.oldest >= last_write:
+                continue
             mine = (r for r in rows if r.op != DELETE and r.parked is None)
             some = [r for r in mine if any(t.lsn < last_write for t in r.touches)]
             if some and self._programs[name].heal is not None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 from replicator.capture.batch import EXACT, RowChange
+from replicator.capture.block import Block
 from replicator.capture.edits import Edit
 from replicator.capture.feed import Feed
 from replicator.capture.messages import UNCHANGED, Value
@@ -42,6 +44,51 @@ def stage_lines(program: Program, rows: Sequence[RowChange], looked_up: Sequence
         if feed.weighed:
             line += _before(program, row, looked_up)
         yield line
+
+
+NULL, END = b"\\N", b"\n"
+
+
+def block_lines(program: Program, block: Block, looked_up: Sequence[LookedUp]) -> bytes:
+    """The same lines of many rows at once, in COPY's text format."""
+    width, count = len(program.link.fields), len(block)
+    texts = {mask: bit_text(mask, width).encode() for mask in set(block.fields or [block.feed.every_field])}
+    fields = [texts[mask] for mask in block.fields] if block.fields is not None else [*texts.values()] * count
+    cells: list[Sequence[bytes]] = [_numbers(count), block.ops, fields]
+    if program.paired:
+        stamps: list[bytes] = []
+        places: list[bytes] = []
+        for start, end, stamp, lsn in block.spans():
+            stamps += [str(stamp).encode()] * (end - start)
+            places += [position_text(lsn).encode()] * (end - start)
+        cells += [stamps, places, [NULL] * count]
+    values: list[Sequence[Value]] = [*block.columns[: block.feed.keys], *block.columns]
+    for enrichment, found in zip(program.enrichments, looked_up, strict=True):
+        values.append([found.get(raw) if isinstance(raw, bytes) else None for raw in block.columns[enrichment.position]])
+    empty = [column.count(None) for column in values]
+    shown = [_without_null(column) if nulls else column for column, nulls in zip(values, empty, strict=True)]
+    text = END.join(map(b"\t".join, zip(*cells, *shown, strict=True))) + END
+    backslashes = sum(empty) + (count if program.paired else 0)
+    tabs = (len(cells) + len(shown) - 1) * count
+    if text.count(b"\\") != backslashes or text.count(b"\t") != tabs or text.count(END) != count or b"\r" in text:
+        shown = [_without_null([_escaped(value) for value in column]) for column in values]
+        text = END.join(map(b"\t".join, zip(*cells, *shown, strict=True))) + END
+    return text
+
+
+def _without_null(column: Sequence[Value]) -> list[Value]:
+    return [NULL if value is None else value for value in column]
+
+
+def _escaped(value: Value) -> Value:
+    if not isinstance(value, bytes):
+        return value
+    return value.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+
+
+@lru_cache(maxsize=4)
+def _numbers(count: int) -> list[bytes]:
+    return [b"%d" % number for number in range(count)]
 
 
 def _amounts(row: RowChange, feed: Feed) -> Line:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from replicator.capture.batch import Key, RowChange
+from replicator.capture.block import Block
 from replicator.ports.state import Parked
 
 Wait = tuple[str, str]  # link, raw key of the record that is missing
@@ -37,8 +38,14 @@ class Parking:
         """Ids of parked changes of records that have changed again."""
         if not self._by_key:
             return set()
-        found = (self._by_key.get((link, row.first_key)) for link, rows in changes.items() for row in rows)
+        lists = ((link, rows) for link, rows in changes.items() if not isinstance(rows, Block))  # those have been asked
+        found = (self._by_key.get((link, row.first_key)) for link, rows in lists for row in rows)
         return {number for number in found if number is not None}
+
+    def concerns(self, link: str, block: Sequence[RowChange]) -> bool:
+        """Whether a record of which a change is parked has changed again in this block."""
+        parked = [key for name, key in self._by_key if name == link]
+        return bool(parked) and isinstance(block, Block) and block.has_any(parked)
 
     def holds(self, link: str, key: Key) -> bool:
         return (link, key) in self._by_key

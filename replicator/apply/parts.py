@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from replicator.apply.chunk import EXISTS
-from replicator.apply.gather import rejoin, restored
+from replicator.apply.gather import one_by_one, rejoin, restored
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
 from replicator.apply.waiting import parked_ids, set_aside
@@ -57,7 +57,7 @@ class InParts:
             return Outcome(parked=[self._refused(name, row, refusal)], unparked=parked_ids([row]))
         outcome = Outcome()
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-            part: Changes = {}
+            part: dict[str, list[RowChange]] = {}
             for _, _, name, row in half:
                 part.setdefault(name, []).append(row)
             outcome.add(self.write(part))
@@ -127,5 +127,5 @@ class InParts:
         for parked in waited:
             outcome.parked.remove(parked)
         for link, rows in restored(self._programs, waited).items():
-            changes.setdefault(link, []).extend(rows)
+            one_by_one(changes, link).extend(rows)
         return changes

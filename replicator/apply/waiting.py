@@ -8,6 +8,7 @@ from typing import Any
 
 from replicator.apply.chunk import Chunk
 from replicator.capture.batch import UPDATE, RowChange, Touch
+from replicator.capture.block import Block
 from replicator.capture.payload import key_texts, to_json
 from replicator.ports.state import Parked
 from replicator.program.program import Program
@@ -54,5 +55,5 @@ def filled_in_later(program: Program, rows: Sequence[RowChange], found: Iterable
 
 
 def parked_ids(rows: Sequence[RowChange]) -> list[int]:
-    """Of those that are tried again. Existing records never are."""
-    return [] if isinstance(rows, Chunk) else [row.parked for row in rows if row.parked is not None]
+    """Of those that are tried again. Existing records and blocks never are."""
+    return [] if isinstance(rows, (Chunk, Block)) else [row.parked for row in rows if row.parked is not None]

@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 
 from replicator.apply.answers import returned, stopped
 from replicator.apply.chunk import Chunk
-from replicator.apply.lines import LookedUp, edit_lines, first_value, stage_lines
+from replicator.apply.lines import LookedUp, block_lines, edit_lines, first_value, stage_lines
 from replicator.apply.outcome import Outcome
 from replicator.apply.waiting import filled_in_later, held, parked_ids, set_aside
 from replicator.capture.batch import DELETE, RowChange
+from replicator.capture.block import Block
 from replicator.capture.edits import Edits
 from replicator.capture.messages import UNCHANGED
 from replicator.capture.payload import key_texts
@@ -28,12 +29,13 @@ from replicator.ports.state import FlowState
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
-Changes = dict[str, list[RowChange]]  # link -> its rows
+Changes = dict[str, list[RowChange] | Block]  # link -> its rows
 Rows = Mapping[str, Sequence[RowChange]]  # the same, or a chunk of existing records
 Staged = dict[str, tuple[int, bool]]
 
 FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
 SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
+CAREFUL_BATCHES = 100  # after records were to be inserted that were there
 SWALLOWED = "{place}: a trigger of {table} swallows the record, or gives it another key than its column's default"
 AMBIGUOUS = "{place}: several records match by the link's `match` columns (a stub counts); nothing is paired by guessing"
 
@@ -62,13 +64,17 @@ class BatchWrite:
         self._target_number = target_number
         self._swept = 0
         self._aside = False
+        self._hopeful = False
+        self._disappointed = 0  # batches until inserts are thought to be new again
         self._announced: dict[str, int] = {}  # link -> the moment that was last announced of its writing
         self._alone = False  # one record is being written
         self._few = False  # the rows being written are few: plans are kept for that
 
-    def at_once(self, changes: Rows, aside: bool = False) -> Outcome:
-        """Stages and writes, link by link. `aside`: unique values that change step aside first, so that rows may swap them."""
-        self._aside = aside
+    def at_once(self, changes: Rows, aside: bool = False, hopeful: bool = False) -> Outcome:
+        """Stages and writes, link by link. `aside`: unique values that change step aside first, so that rows may swap them.
+        `hopeful`: what is inserted is not there yet, by all we know; if it is, the row is refused."""
+        self._aside, self._hopeful = aside, hopeful and not self._disappointed
+        self._disappointed -= self._disappointed > 0
         outcome = Outcome()
         acts: dict[str, dict[str, int]] = {}
         for name, program in self._programs.items():
@@ -142,9 +148,9 @@ class BatchWrite:
             self._read_again(program, [rows[seq] for (seq,) in seqs])
             for statement in steps.sweep:
                 writer.execute(statement)
-            writer.load(program.load, stage_lines(program, rows, looked_up))
+            self._load(program, rows, looked_up)
             writer.execute(steps.project, prepared=self._few)
-        if steps.rekey and not isinstance(rows, Chunk) and any(row.first_key != row.key for row in rows):
+        if steps.rekey and not isinstance(rows, (Chunk, Block)) and any(row.first_key != row.key for row in rows):
             self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
         if steps.move and writer.execute(steps.move.mark, prepared=self._few):
             if steps.move.leave:
@@ -164,8 +170,7 @@ class BatchWrite:
         self._stage(program, rows)
         self._make_stubs(program, outcome)
         self._hold(program, rows, outcome)
-        ops = Counter("I" * len(rows) if isinstance(rows, Chunk) else (row.op.decode() for row in rows))
-        counts = {op: ops[op] for op in "IUD"}
+        counts = _operations(rows)
         if steps.announce:
             writer.execute(steps.announce)
         if self._aside and steps.aside:
@@ -173,12 +178,22 @@ class BatchWrite:
         if self._aside and steps.apart:
             writer.execute(steps.apart)
         updated = writer.execute(steps.update, prepared=self._few) if counts["U"] else 0
-        if counts["U"] and steps.update_partial and any(UNCHANGED in row.values for row in rows):
+        partly = not isinstance(rows, Block) and any(UNCHANGED in row.values for row in rows)
+        if counts["U"] and steps.update_partial and partly:
             updated += writer.execute(steps.update_partial, prepared=self._few)
         outcome.count(name, "update", updated)
-        if counts["I"] or updated < counts["U"]:
+        if self._hopeful and steps.insert_new and counts["I"] and not counts["U"]:
+            outcome.count(name, "insert", self._insert_new(steps.insert_new))
+        elif counts["I"] or updated < counts["U"]:
             outcome.count(name, "insert", writer.execute(steps.insert, prepared=self._few))
         return counts
+
+    def _insert_new(self, statement: str) -> int:
+        try:
+            return self._writer.execute(statement, prepared=self._few)
+        except WriteFailed:
+            self._disappointed = CAREFUL_BATCHES
+            raise
 
     def _make_stubs(self, program: Program, outcome: Outcome) -> None:
         if any(stubs.own for stubs in program.stubs):
@@ -206,8 +221,14 @@ class BatchWrite:
             self._writer.load_lines(program.load, rows.left())
             return []
         looked_up: list[LookedUp] = [self._look_up(e.sql, e.position, rows) for e in program.enrichments]
-        self._writer.load(program.load, stage_lines(program, rows, looked_up))
+        self._load(program, rows, looked_up)
         return looked_up
+
+    def _load(self, program: Program, rows: Sequence[RowChange], looked_up: list[LookedUp]) -> None:
+        if isinstance(rows, Block):
+            self._writer.load_lines(program.load, [block_lines(program, rows, looked_up)])
+        else:
+            self._writer.load(program.load, stage_lines(program, rows, looked_up))
 
     def _read_again(self, program: Program, rows: Sequence[RowChange]) -> None:
         """Takes the records as they are on the source now, if they are still there."""
@@ -248,7 +269,8 @@ class BatchWrite:
             outcome.conflicts += self._writer.query(steps.contest, prepared=self._few)[0][0]
         if isinstance(rows, Chunk):
             return
-        if steps.stand_up and (program.link.side(program.source).where or any(row.op == DELETE for row in rows)):
+        deletes = not isinstance(rows, Block) and any(row.op == DELETE for row in rows)
+        if steps.stand_up and (program.link.side(program.source).where or deletes):
             outcome.conflicts += self._writer.query(steps.stand_up, prepared=self._few)[0][0]
 
     def _hold(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
@@ -311,7 +333,10 @@ class BatchWrite:
             found.append((list(row[:keys]), int(row[keys]), *dead))
 
     def _look_up(self, sql: str, position: int, rows: Sequence[RowChange]) -> dict[bytes, bytes | None]:
-        raw = {row.values[position] for row in rows} | {first_value(row, position) for row in rows if position in row.base}
+        if isinstance(rows, Block):
+            raw = set(rows.columns[position])
+        else:
+            raw = {row.values[position] for row in rows} | {first_value(row, position) for row in rows if position in row.base}
         keys = [value.decode() for value in raw if isinstance(value, bytes)]
         if not keys:
             return {}
@@ -330,3 +355,10 @@ class BatchWrite:
     def restore(self, staged: Staged) -> None:
         for name, (count, forgotten) in staged.items():
             self._edits[name].staged, self._edits[name].forgotten = count, forgotten
+
+
+def _operations(rows: Sequence[RowChange]) -> dict[str, int]:
+    if isinstance(rows, Chunk):
+        return {"I": len(rows), "U": 0, "D": 0}
+    ops = Counter(rows.ops if isinstance(rows, Block) else (row.op for row in rows))
+    return {op: ops[op.encode()] for op in "IUD"}

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from replicator.capture.batch import Batch
+from replicator.capture.block import LEAST, Raw, block_of, is_plain
 from replicator.capture.clock import STEP_PREFIX, Clock
 from replicator.capture.feed import BoundFeed, Feed, bind
 from replicator.capture.messages import (
@@ -33,6 +34,7 @@ from replicator.capture.satellites import BoundSatellite, Satellite, bind_satell
 from replicator.errors import ProtocolError
 from replicator.model.table import TableName
 
+Payload = bytes
 RECENT = 10_000  # more than can be committed and not yet visible at once: each of these is a session that waits
 
 
@@ -40,6 +42,8 @@ class Assembler:
     """feeds: table -> feeds that read it. `skip_to`: transactions that end at or before it were applied already.
     `satellites`: table -> links that read it beside their own record. `own_origins`: of transactions in which the target of
     this flow has written here; `listening`: whether what these caused counts."""
+
+    _in_bulk = True  # whether rows may be taken as they come
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Assembler:
         self._bound: dict[int, list[BoundFeed]] = {}
         self._names: dict[int, TableName] = {}
         self._batch = Batch()
+        self._raw: dict[int, Raw] = {}  # relations whose rows are taken as they come
         self._open: Begin | None = None
         self._skipping = False
         self._stamp = 0
@@ -89,9 +94,47 @@ class Assembler:
 
     def take(self) -> Batch:
         """Hands over what was gathered. If a transaction is open, the batch is a part of it (not `complete`)."""
+        for relation in self._raw:
+            self._settle(relation)
         batch, self._batch = self._batch, Batch()
         batch.complete = self._open is None
         return batch
+
+    def take_row(self, relation: int, message: Payload) -> bool:
+        """A row message with its XLogData header, not decoded yet. False: it has to be, and received."""
+        raw = self._raw.get(relation)
+        if raw is None:
+            return False
+        if self._skipping:
+            return True
+        if self._caused and (heard := raw.bound.feed.heard) is not None:
+            if heard:
+                self._settle(relation, in_bulk=False)  # so that what comes one by one now comes behind it
+            return not heard
+        batch = self._batch
+        batch.rows += 1
+        batch.bytes += len(message)
+        raw.add(message, self._stamp, self._lsn, batch.rows)
+        return True
+
+    def _settle(self, relation: int, in_bulk: bool = True) -> None:
+        """What was taken as it came becomes a block, or changes one by one."""
+        raw = self._raw[relation]
+        if not raw.messages:
+            return
+        self._raw[relation] = Raw(raw.bound)
+        batch, feed = self._batch, raw.bound.feed
+        block = None
+        if in_bulk and len(raw.messages) >= LEAST and feed.link not in batch.links and feed.link not in batch.blocks:
+            block = block_of(raw)
+        if block is not None:
+            batch.blocks[feed.link] = block
+            return
+        changes = batch.changes(feed)
+        before = batch.blocks.pop(feed.link, None)
+        if before is not None:
+            before.replay(changes)
+        raw.replay(changes)
 
     def receive(self, message: Message, size: int) -> None:
         """`size` is the message's length on the wire. Raises ProtocolError on a sequence that cannot be."""
@@ -156,6 +199,8 @@ class Assembler:
 
     def _relation(self, message: Relation) -> None:
         name = TableName(message.namespace, message.name)
+        if message.id in self._raw:
+            self._settle(message.id)
         self._names[message.id] = name
         self._bound[message.id] = [bind(feed, message) for feed in self._feeds.get(name, ())]
         beside = [bind_satellite(satellite, message) for satellite in self._satellites.get(name, ())]
@@ -163,6 +208,11 @@ class Assembler:
             self._beside[message.id] = beside
         else:
             self._beside.pop(message.id, None)
+        feeds = self._bound[message.id]
+        if self._in_bulk and len(feeds) == 1 and not beside and is_plain(feeds[0].feed):
+            self._raw[message.id] = Raw(feeds[0])
+        else:
+            self._raw.pop(message.id, None)
 
     def _insert(self, message: Insert, size: int) -> None:
         if self._skipping:

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
+from typing import TYPE_CHECKING
 
 from replicator.capture.feed import BoundFeed, Feed
 from replicator.capture.messages import UNCHANGED, Value
 from replicator.capture.satellites import BoundSatellite, Satellite, SatelliteRows
+
+if TYPE_CHECKING:
+    from replicator.capture.block import Block
 
 INSERT, UPDATE, DELETE = b"I", b"U", b"D"
 Key = tuple[Value, ...]
@@ -307,9 +311,11 @@ class LinkChanges:
 
 @dataclass(slots=True)
 class Batch:
-    """`end` is the end position of the last whole transaction in it; `rows` counts captured changes, not net ones."""
+    """`end` is the end position of the last whole transaction in it; `rows` counts captured changes, not net ones.
+    A link's changes are in `links` or, where they are many and plain, in `blocks` (capture/block.py)."""
 
     links: dict[str, LinkChanges] = field(default_factory=dict)
+    blocks: dict[str, Block] = field(default_factory=dict)
     satellites: dict[Satellite, SatelliteRows] = field(default_factory=dict)
     start: int = 0
     end: int = 0
@@ -324,7 +330,7 @@ class Batch:
     truncated: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return self.transactions > 0 or bool(self.links)
+        return self.transactions > 0 or bool(self.links or self.blocks)
 
     def beside(self, bound: BoundSatellite, old: list[Value] | None, new: list[Value] | None, stamp: int, lsn: int) -> None:
         """A change of a table that a link reads beside its record."""

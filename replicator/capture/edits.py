@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from replicator.capture.batch import DELETE, Key, RowChange
+from replicator.capture.batch import DELETE, INSERT, Key, RowChange
+from replicator.capture.block import Block
 
 # The record's key on its own node, the mask of fields, the stamp, whether it is the node's own answer.
 Edit = tuple[Key, int, int, bool]
@@ -24,6 +25,18 @@ def edits_of(rows: Iterable[RowChange], inserts: bool) -> list[Edit]:
         if row.op != DELETE and (inserts or not row.created_here)
         for touch in row.touches
     ]
+
+
+def edits_of_block(block: Block, inserts: bool) -> list[Edit]:
+    """The same, of changes that are held by column."""
+    edits: list[Edit] = []
+    fields, keys, single = block.fields or [], block.keys, block.feed.keys == 1
+    for start, end, stamp, _ in block.spans():
+        for place in range(start, end):
+            if fields[place] and (inserts or block.ops[place] != INSERT):
+                key = keys[place]
+                edits.append(((key,) if single else key, fields[place], stamp, False))  # type: ignore[arg-type]
+    return edits
 
 
 @dataclass(slots=True)

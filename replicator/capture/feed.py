@@ -138,7 +138,8 @@ def bind(feed: Feed, relation: Relation) -> BoundFeed:
     if gone:
         raise StructureChanged(
             f"link {feed.link}: table {relation.namespace}.{relation.name} no longer has column {', '.join(gone)}",
-            "change the link file to the table as it is now, run `replicator lint`, then start again",
+            "change the link file to the table as it is now, run `replicator lint`, then start again; "
+            "a generated column is told to us by PostgreSQL 18 and later: before, `derived` computes it",
         )
     # Until it is read, a derived column has the key's value: it changes when that does.
     wired = [columns[0] if position in feed.derived else name for position, name in enumerate(columns)]

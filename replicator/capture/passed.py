@@ -166,6 +166,8 @@ class RelayAssembler(Assembler):
     """`passed`: origins whose transactions go on to the target of this flow. `owners`: origin -> link -> mask of fields that
     the node of that origin owns, as the target does."""
 
+    _in_bulk = False  # each row may have been announced
+
     def __init__(
         self,
         feeds: Mapping[TableName, Sequence[Feed]],

@@ -32,7 +32,8 @@ LASTING_ACCOUNT: LiteralString = """
 CLOSABLE_ACCOUNT: LiteralString = """
     SELECT id FROM crm.account a
     WHERE id >= (SELECT gen_random_uuid()) AND deleted_at IS NULL AND vat_number LIKE %s AND kind <> 'prospect'
-      AND created_at < now() - interval '20 seconds' AND parent_id IS NULL AND NOT EXISTS (SELECT 1 FROM crm.account b WHERE b.parent_id = a.id)
+      AND created_at < now() - interval '20 seconds'
+      AND parent_id IS NULL AND NOT EXISTS (SELECT 1 FROM crm.account b WHERE b.parent_id = a.id)
     ORDER BY id LIMIT 1"""
 CONTESTED: LiteralString = """
     SELECT vat_number FROM crm.account a

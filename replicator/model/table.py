@@ -21,6 +21,7 @@ class Column:
     `portable` is a type that every server of this engine has: what a stage on another node declares.
     `category` is the engine's one-letter type category (pg_type.typcategory).
     `comparable`: IS DISTINCT FROM works on it. `default` is SQL to be evaluated on its own node.
+    `formula` is what a generated column is computed by, SQL over the table's other columns.
     """
 
     name: str
@@ -33,8 +34,12 @@ class Column:
     default: str | None = None
     identity: bool = False
     identity_always: bool = False
-    generated: bool = False
+    formula: str | None = None
     toastable: bool = False
+
+    @property
+    def generated(self) -> bool:
+        return self.formula is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,4 +38,7 @@ class Stream(Protocol):
     def fileno(self) -> int:
         """Readable when there may be something to read."""
 
+    def interrupt(self) -> None:
+        """May be called by another thread: `read` comes back soon, with nothing, and is not to be called again."""
+
     def close(self) -> None: ...

@@ -6,9 +6,12 @@ of the source as well (affected.py). Nothing is written there but temporary tabl
 
 from __future__ import annotations
 
+from sqlglot import exp
+
 from replicator.capture.satellites import Satellite
-from replicator.mapping.queries import places_of, rendered
+from replicator.mapping.queries import parsed, places_of, rendered
 from replicator.model.link import Side
+from replicator.model.table import Column, Table
 from replicator.program.affected import affected, columns_read
 from replicator.program.joined import Tables, joined_ddl, rows_sql
 from replicator.program.layout import Layout
@@ -97,11 +100,12 @@ def _beside(layout: Layout) -> list[Beside]:
                 1 if side.derived and name == side.table and not side.extends else 0 :
             ]
             fields |= _fields(layout, column)
+        wanted |= {one for c in catalog.columns if c.name in wanted and c.formula for one in _formula_reads(c.formula, catalog)}
         listed = tuple(c for c in catalog.columns if c.name in wanted)
-        ddl = ", ".join(f"{quote(c.name)} {declared(c)}" for c in listed)
+        ddl = ", ".join(f"{quote(c.name)} {declared(c)}{_generation(c)}" for c in listed)
         found.append(
             Beside(
-                satellite=Satellite(layout.link.name, name, tuple(c.name for c in listed)),
+                satellite=Satellite(layout.link.name, name, tuple(c.name for c in listed if not c.generated)),
                 setup=f"CREATE TEMP TABLE IF NOT EXISTS {quote(changed)} ({ddl})",
                 load=f"COPY {quote(changed)} FROM STDIN",
                 keys=tuple(statements),
@@ -110,6 +114,17 @@ def _beside(layout: Layout) -> list[Beside]:
             )
         )
     return found
+
+
+def _formula_reads(formula: str, table: Table) -> set[str]:
+    """The columns that a generated one is computed from; more, where that cannot be told apart."""
+    words = {word.name for word in parsed(f"SELECT {formula}").find_all(exp.Identifier)}
+    return {c.name for c in table.columns if c.name in words and not c.generated}
+
+
+def _generation(column: Column) -> str:
+    """A generated column is computed again of the captured row: only PostgreSQL 18's stream carries it, and not every one."""
+    return f" GENERATED ALWAYS AS ({column.formula}) STORED" if column.formula else ""
 
 
 def _fields(layout: Layout, derived: str) -> int:

@@ -39,6 +39,7 @@ def compile_direct(layout: Layout) -> Program:
             project="",
             hold=_hold(layout, stage),
             insert=_insert(layout, stage),
+            insert_new=_insert(layout, stage, new=True),
             update=_update(layout, stage),
             update_partial=_update_partial(layout, stage),
             aside=_aside(layout, stage),
@@ -124,7 +125,8 @@ def _everything(layout: Layout) -> str:
     return bits(mask_of(range(layout.width)), layout.width)
 
 
-def _insert(layout: Layout, stage: str) -> str:
+def _insert(layout: Layout, stage: str, new: bool = False) -> str:
+    """`new`: every row is an insert, and none is there already."""
     chosen = [(layout.target_column(i).name, layout.projected[i].value) for i in layout.written]
     initial = [
         (layout.target_column(i).name, layout.initial_value(i))
@@ -137,18 +139,20 @@ def _insert(layout: Layout, stage: str) -> str:
     where = [*act_filter(layout, "'I', 'U'"), f"s.fields = {_everything(layout)}"]
     if layout.may_create:
         where.append(layout.may_create)
-    missing = " AND ".join(f"t.{quote(name)} = {value}" for name, value in key_values(layout))
-    # An update whose row is there was written above; one whose row is missing has the whole record with it.
-    where.append(f"(s.op = 'I' OR NOT EXISTS (SELECT FROM {table(layout.target_side.table)} t WHERE {missing}))")
     if updates:
         differs = " OR ".join(layout.differing("t", i, f"excluded.{name}") for i, name in updates)
         action = f"UPDATE SET {', '.join(f'{name} = excluded.{name}' for _, name in updates)} WHERE {differs}"
     else:
         action = "NOTHING"
     overriding = " OVERRIDING SYSTEM VALUE" if any(c.identity_always for c in layout.key_columns(layout.target)) else ""
+    into = f"INSERT INTO {table(layout.target_side.table)} AS t ({', '.join(quote(c) for c in first)}){overriding}"
+    if new:
+        return f"{into} SELECT {', '.join(first.values())} FROM {stage} s {joins_of(layout)} WHERE {' AND '.join(where)}"
+    missing = " AND ".join(f"t.{quote(name)} = {value}" for name, value in key_values(layout))
+    # An update whose row is there was written above; one whose row is missing has the whole record with it.
+    where.append(f"(s.op = 'I' OR NOT EXISTS (SELECT FROM {table(layout.target_side.table)} t WHERE {missing}))")
     return (
-        f"INSERT INTO {table(layout.target_side.table)} AS t ({', '.join(quote(c) for c in first)}){overriding}"
-        f" SELECT {', '.join(first.values())} FROM {stage} s {joins_of(layout)} WHERE {' AND '.join(where)} ORDER BY s.seq"
+        f"{into} SELECT {', '.join(first.values())} FROM {stage} s {joins_of(layout)} WHERE {' AND '.join(where)} ORDER BY s.seq"
         f" ON CONFLICT ({', '.join(quote(k) for k in keys)}) DO {action}"
     )
 

@@ -83,6 +83,7 @@ class Steps:
     before      what stood here, for tables whose triggers may change more than is written
     put_back    edits of fields that the target owns: logged, marked to be returned
     insert, update, delete   the target's rows; each returns its count
+    insert_new  the same as `insert` if all are inserts and none of them is there already (links without pairs)
     loosen      records of a circle of foreign keys let go of each other, before they are deleted
     aside       unique values about to change step aside first, so that rows may swap them (after a refusal only)
     update_partial   the same for rows with an unchanged TOAST value that their wire image lacks
@@ -113,6 +114,7 @@ class Steps:
     aside: str | None = None
     apart: str | None = None
     insert_alone: str | None = None
+    insert_new: str | None = None
     loosen: str | None = None
     count: str | None = None
     hold: str | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -48,6 +49,8 @@ class Daemon:
         """Blocks until stopped. Raises the ReplicatorError that a person must see to, after all threads have stopped."""
         # Batches are many small objects without cycles: the default thresholds would search them over and over.
         gc.set_threshold(200_000, 20, 100)
+        # Whoever comes back from waiting for a server goes on at once, though another thread decodes.
+        sys.setswitchinterval(0.0005)
         threads = [
             threading.Thread(target=self._keep_running, args=(pair,), name=f"replicator {pair[0]}-{pair[1]}")
             for pair in node_pairs(self.config)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from replicator.apply.read_ahead import ReadAhead
 from replicator.capture.assemble import Assembler
 from replicator.capture.clock import Clock
 from replicator.capture.passed import RelayAssembler
@@ -128,7 +129,7 @@ class Opened:
     """An exchange with the sessions that carry it; `close` ends them all."""
 
     exchange: Exchange
-    sessions: list[PostgresWriter | PostgresStream]
+    sessions: list[PostgresWriter | ReadAhead]
 
     def close(self) -> None:
         for session in self.sessions:
@@ -139,7 +140,7 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
     """Connects, verifies that the sources are the ones the checkpoints speak of, and prepares both flows."""
     links = links_between(config, pair)
     settings = config.settings
-    sessions: list[PostgresWriter | PostgresStream] = []
+    sessions: list[PostgresWriter | ReadAhead] = []
     try:
         writers = {}
         for node, peer in (pair, (pair[1], pair[0])):
@@ -171,7 +172,7 @@ def _flow(
     source: str,
     target: str,
     environ: Mapping[str, str],
-    sessions: list[PostgresWriter | PostgresStream],
+    sessions: list[PostgresWriter | ReadAhead],
 ) -> Flow:
     flow, slot = flow_name(source, target), slot_name(flow_name(source, target))
     numbers = config.node(source).number, config.node(target).number
@@ -202,7 +203,7 @@ def _flow(
         else Assembler(feeds, clock, own, saved.lsn, satellites, listening)
     )
     dsn = dsn_of(config, source, environ)
-    stream = PostgresStream(source, dsn, slot, slot, saved.lsn, assembler, relay=listening or bool(passed))
+    stream = ReadAhead(PostgresStream(source, dsn, slot, slot, saved.lsn, assembler, relay=listening or bool(passed)))
     sessions.append(stream)
     reader = _reading_session(config, source, target, programs, environ, sessions)
     number = {node.name: node.number for node in config.nodes}
@@ -226,7 +227,7 @@ def _reading_session(
     peer: str,
     programs: Sequence[Program],
     environ: Mapping[str, str],
-    sessions: list[PostgresWriter | PostgresStream],
+    sessions: list[PostgresWriter | ReadAhead],
 ) -> Callable[[], PostgresWriter]:
     """A session for reading existing records, opened when there are some to copy."""
 
@@ -243,7 +244,7 @@ def _reading_session(
 
 
 def _plain_session(
-    config: Config, node: str, peer: str, environ: Mapping[str, str], sessions: list[PostgresWriter | PostgresStream]
+    config: Config, node: str, peer: str, environ: Mapping[str, str], sessions: list[PostgresWriter | ReadAhead]
 ) -> Callable[[], PostgresWriter]:
     """Opened when it is first needed: most exchanges never do."""
     opened: list[PostgresWriter] = []

@@ -131,5 +131,5 @@ def column(part: str) -> Column:
     return Column(
         name=name, type=kind, base_type=re.sub(r"\(.*\)", "", kind), portable=kind,
         category="E" if "mood" in kind else "S", not_null="not null" in rest or " key" in rest,
-        default="x" if " default" in rest else None, generated=" generated" in rest,
+        default="x" if " default" in rest else None, formula="x" if " generated" in rest else None,
     )  # fmt: skip

@@ -129,7 +129,7 @@ class Pair:
     def settle(self) -> None:
         """Until everything that users have committed has gone both ways, and nothing is left to do."""
         self.failpoint.calls = None
-        effects = any(flow.stream._assembler._listening for flow in self.exchange.flows)  # type: ignore[attr-defined]
+        effects = any(flow.stream.stream._assembler._listening for flow in self.exchange.flows)  # type: ignore[attr-defined]
         if self._rest() and effects:
             while self._rest():  # what was written had effects, and these have effects
                 pass

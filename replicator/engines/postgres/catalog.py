@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +13,7 @@ from replicator.engines.postgres.sql import statement
 from replicator.model.table import Column, Table, TableName
 
 IDENTITIES = {"d": "default", "f": "full", "n": "nothing", "i": "index"}
+SIZED = re.compile(r"(numeric|character varying|character)\((\d+)(?:,-?\d+)?\)")
 TABLES, VIEWS = ("r", "p"), ("v", "m")  # pg_class.relkind
 FIRST_USER_OID = 16384  # types below are the same on every server (PostgreSQL: FirstNormalObjectId)
 
@@ -75,7 +77,7 @@ def _column(row: tuple[Any, ...]) -> Column:
         comparable,
         default,
         identity,
-        generated,
+        formula,
         storage,
     ) = row
     portable = _portable(base, base_oid, array_of_user_type)
@@ -90,6 +92,15 @@ def _column(row: tuple[Any, ...]) -> Column:
         default=default,
         identity=identity != "",
         identity_always=identity == "a",
-        generated=generated != "",
-        toastable=storage != "p",
+        formula=formula,
+        toastable=storage != "p" and not _is_short(declared),
     )
+
+
+def _is_short(declared: str) -> bool:
+    """Whether no value is longer than 24 bytes, the size up to which none is ever kept out of line (heaptoast.c)."""
+    found = SIZED.fullmatch(declared)
+    if found is None:
+        return False
+    size = int(found[2])
+    return size <= 28 if found[1] == "numeric" else size <= 5  # two bytes for four digits; four bytes a character

@@ -36,10 +36,12 @@ LONGEST_SECONDS = 1.0  # a batch is closed after this even if the source never p
 SILENCE_SECONDS = 60.0  # in the middle of a transaction: the connection is dead
 BATCH_BYTES = 16_000_000
 XID = 0xFFFF_FFFF
+DATA_LETTER = ord("w")
+ROWS = b"IUD"
 
 
 class PostgresStream:
-    """One slot, being read. Not thread safe."""
+    """One slot, being read. Not thread safe, but for `interrupt`."""
 
     def __init__(
         self, node: str, dsn: str, slot: str, publication: str, start: int, assembler: Assembler, relay: bool = False
@@ -53,6 +55,7 @@ class PostgresStream:
         self._reported = time.monotonic()
         self._behind = False
         self._in_parts = False
+        self._interrupted = False
         self._wal_end = start
         self._connection = connect(node, dsn, f"reads {slot}", replication=True)
         options = ["proto_version '1'", f"publication_names '\"{publication}\"'", "messages 'true'"]
@@ -84,9 +87,9 @@ class PostgresStream:
         assembler = self._assembler
         started = last_data = time.monotonic()
         while not self._enough(limit):
-            payload = self._next()
-            if payload is not None:
-                self._receive(payload)
+            if self._interrupted:
+                return None
+            if self._take_in(limit):
                 if assembler.ready and time.monotonic() - started > LONGEST_SECONDS:
                     break  # users who never pause must not make those before them wait
                 last_data = 0.0
@@ -116,6 +119,10 @@ class PostgresStream:
     def ask(self) -> None:
         self._report(wanted=True)
 
+    def interrupt(self) -> None:
+        """`read`, in whichever thread, comes back soon with nothing."""
+        self._interrupted = True
+
     def close(self) -> None:
         self._connection.close()
 
@@ -136,6 +143,28 @@ class PostgresStream:
         if batch.complete:
             self._position = max(self._position, batch.end)
         return batch
+
+    def _take_in(self, limit: int) -> bool:
+        """One CopyData message, or the rows of a transaction that have come. False when nothing is there right now."""
+        payload = self._next()
+        if payload is None:
+            return False
+        self._receive(payload)
+        get, take_row = self._pgconn.get_copy_data, self._assembler.take_row
+        for _ in range(limit):
+            try:
+                size, data = get(1)
+            except psycopg.Error:
+                break  # it is said when it is asked for the next time
+            if size <= 0:
+                break
+            payload = bytes(data)
+            if payload[0] == DATA_LETTER and payload[25] in ROWS and take_row(int.from_bytes(payload[26:30]), payload):
+                continue
+            self._receive(payload)
+            if self._assembler.ready:
+                break
+        return True
 
     def _next(self) -> bytes | None:
         """One CopyData message, or None when nothing is there right now."""
@@ -164,6 +193,8 @@ class PostgresStream:
     def _receive(self, payload: bytes) -> None:
         kind = payload[:1]
         if kind == b"w":
+            if payload[25] in ROWS and self._assembler.take_row(int.from_bytes(payload[26:30]), payload):
+                return
             message = self._decoder.decode(payload[25:])
             self._assembler.receive(message, len(payload))
             if type(message) is Commit:

@@ -1,0 +1,144 @@
+"""Promise: a block is worth the same as its messages one by one, line for line; what it cannot hold it refuses."""
+
+from __future__ import annotations
+
+import struct
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replicator.apply.lines import block_lines, stage_lines
+from replicator.capture.batch import LinkChanges
+from replicator.capture.block import HEADER, Raw, block_of
+from replicator.capture.edits import edits_of, edits_of_block
+from replicator.capture.feed import BoundFeed, Feed
+from replicator.engines.postgres.writer import copy_line
+from replicator.model.table import TableName
+
+WIDTH = 4  # columns of the table; the feed reads three of them, in another order
+Row = list[bytes | None]
+VALUES = st.one_of(
+    st.none(), st.sampled_from([b"", b"a", b"\\N", b"tab\there", b"two\nlines\r", b"back\\slash"]), st.binary(max_size=12)
+)
+
+
+def feed(tracked: bool, keys: int = 1, groups: tuple[int, ...] = ()) -> BoundFeed:
+    reads = tuple(frozenset({place}) for place in range(3))
+    made = Feed("thing", TableName("public", "thing"), ("id", "b", "a"), keys, reads, tracked, groups=groups)
+    return BoundFeed(made, (1, 3, 0))
+
+
+def tuple_of(row: list[Any]) -> bytes:
+    cells = [b"u" if v is Ellipsis else b"n" if v is None else b"t" + struct.pack(">i", len(v)) + v for v in row]
+    return struct.pack(">h", len(row)) + b"".join(cells)
+
+
+def insert(row: list[Any]) -> bytes:
+    return bytes(HEADER) + b"I" + struct.pack(">I", 7) + b"N" + tuple_of(row)
+
+
+def update(row: list[Any], old: list[Any] | None = None, kind: bytes = b"O") -> bytes:
+    before = b"" if old is None else kind + tuple_of(old)
+    return bytes(HEADER) + b"U" + struct.pack(">I", 7) + before + b"N" + tuple_of(row)
+
+
+def raw_of(bound: BoundFeed, transactions: list[list[bytes]]) -> Raw:
+    raw, order = Raw(bound), 0
+    for number, messages in enumerate(transactions):
+        for message in messages:
+            order += 1
+            raw.add(message, 1000 + number, 50 * (number + 1), order)
+    return raw
+
+
+def program_of(bound: BoundFeed, paired: bool) -> Any:
+    enrichment = SimpleNamespace(position=1, field=1)
+    return SimpleNamespace(link=SimpleNamespace(fields=[0, 1, 2]), paired=paired, enrichments=[enrichment], feed=bound.feed)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[BoundFeed, list[list[bytes]]]:
+    tracked = draw(st.booleans())
+    full = draw(st.booleans())
+    bound = feed(tracked, draw(st.sampled_from([1, 2])), draw(st.sampled_from([(), (0b110,)])))
+    rows: dict[tuple[Any, ...], Row] = {}
+    transactions: list[list[bytes]] = []
+    for _ in range(draw(st.integers(1, 6))):
+        messages = []
+        for _ in range(draw(st.integers(1, 6))):
+            row: Row = [draw(VALUES), draw(st.sampled_from([b"1", b"2", b"3", b"\t"])), draw(VALUES), draw(VALUES)]
+            if bound.feed.keys == 2:
+                row[3] = draw(st.sampled_from([b"x", b"y"]))
+            key = tuple(row[p] for p in bound.positions[: bound.feed.keys])
+            before = rows.get(key)
+            messages.append(insert(row) if before is None else update(row, before if full else None))
+            rows[key] = row
+        transactions.append(messages)
+    return bound, transactions
+
+
+@given(histories(), st.booleans())
+def test_it_is_worth_its_messages(history: tuple[BoundFeed, list[list[bytes]]], paired: bool) -> None:
+    bound, transactions = history
+    raw = raw_of(bound, transactions)
+    changes = LinkChanges(bound.feed)
+    raw.replay(changes)
+    block = block_of(raw)
+    if block is None:
+        assert bound.feed.tracked
+        assert len(changes.rows) < len(raw.messages)  # several edits of one row
+        return
+    assert len(block) == len(changes.rows)
+    assert [row.values for row in block] == [row.values for row in changes.rows]
+    program = program_of(bound, paired or bound.feed.tracked)
+    looked_up = [{b"a": b"found\there", b"": None}]
+    expected = [copy_line(line) for line in stage_lines(program, changes.rows, looked_up)]
+    assert block_lines(program, block, looked_up).splitlines(keepends=True) == expected
+    assert (block.newest, block.oldest, block.greatest_stamp) == (
+        max((row.lsn for row in changes.rows), default=0),
+        min((row.lsn for row in changes.rows), default=0),
+        max((row.stamp for row in changes.rows), default=0),
+    )
+    if bound.feed.tracked:
+        for inserts in (True, False):
+            assert edits_of_block(block, inserts) == edits_of(changes.rows, inserts)
+    keys = {row.key for row in changes.rows}
+    assert all(block.has_any([key]) for key in keys)
+    assert not block.has_any([(b"no such",) * bound.feed.keys])
+
+
+ROW: list[Any] = [b"a", b"1", None, b"b"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        bytes(HEADER) + b"D" + struct.pack(">I", 7) + b"K" + tuple_of([None, b"1", None, None]),
+        update([b"a", b"2", None, b"b"], ROW),
+        update([b"a", b"2", None, b"b"], [None, b"1", None, None], b"K"),
+        update([b"a", b"1", None, Ellipsis]),
+        insert(ROW)[:-1],
+        insert(ROW) + b"n",
+        insert([*ROW, b"another"]),
+        update(ROW, ROW)[:-30],
+    ],
+    ids=["delete", "key changed", "key changed, short", "unchanged TOAST", "cut", "too long", "other columns", "cut old"],
+)
+def test_what_it_cannot_hold(message: bytes) -> None:
+    assert block_of(raw_of(feed(False), [[insert([b"x", b"9", None, None]), message]])) is None
+
+
+def test_an_unchanged_value_that_nobody_reads_is_no_matter() -> None:
+    block = block_of(raw_of(feed(False), [[update([b"a", b"1", Ellipsis, b"b"])]]))
+    assert block is not None
+    assert block.columns == [[b"1"], [b"b"], [b"a"]]
+
+
+def test_an_update_that_changes_nothing_is_no_change() -> None:
+    same = [b"a", b"1", b"other", b"b"]
+    block = block_of(raw_of(feed(False), [[update(same, ROW), insert([b"x", b"2", None, None])]]))
+    assert block is not None
+    assert block.keys == [b"2"]
