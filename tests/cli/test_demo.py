@@ -40,7 +40,7 @@ def test_the_whole_story_ends_in_sync(offline: Site) -> None:
     flows = {f"{a}_to_{b}" for factory in ("erp_north", "erp_south") for a, b in (("crm", factory), (factory, "crm"))}
     assert document["changes_applied"].keys() == flows
     assert all(changes > 100 for changes in document["changes_applied"].values())
-    assert 0 < document["latency_ms"]["p50"] <= document["latency_ms"]["p95"] <= document["latency_ms"]["p99"]
+    assert 0 < document["latency_ms"]["p50"] <= document["latency_ms"]["p95"] <= document["latency_ms"]["p99"] < 60_000
     assert document["rows_compared"] > 1_000
     assert document["failures"] == []
     assert document["parked"] == {}
