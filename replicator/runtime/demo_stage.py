@@ -45,7 +45,8 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`ms`: from the commit of what was typed last to when it was first seen; None if nothing was typed."""
+    """`ms`: from the commit of what was typed last to when it was first seen; None if nothing was typed since everything had
+    arrived."""
 
     node: str
     sql: str
@@ -143,6 +144,7 @@ class SiteStage:
         self._show(Explained(found[0], standing(self.site.config, self.site.connections, found[0])))
 
     def settled(self) -> None:
+        self._typed = None  # what is looked at after waiting says nothing of how long it took
         if not self.site.arrive():
             raise ScenarioFailed("changes are still on their way, and nothing moves any more", "this is a bug")
 
