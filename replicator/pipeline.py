@@ -28,9 +28,11 @@ from dataclasses import dataclass, field, replace
 
 from replicator.apply.answers import Answers
 from replicator.apply.backfill import Backfill
+from replicator.apply.careful import CarefulWrite, at_fault
 from replicator.apply.derive import derive
 from replicator.apply.gather import meet, take_up
 from replicator.apply.healing import Healing
+from replicator.apply.limit import Limit
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
 from replicator.apply.write import FEW_ROWS, BatchWrite, Changes, Staged
@@ -39,8 +41,9 @@ from replicator.capture.clock import Clock
 from replicator.capture.edits import Edits
 from replicator.capture.messages import Value
 from replicator.capture.payload import from_json, to_json
-from replicator.errors import NodeUnavailable, WriteFailed
+from replicator.errors import NodeUnavailable, TooManyParked, WriteFailed
 from replicator.model import stamp
+from replicator.model.failure import BY_REASON, POLICIES, TRIES
 from replicator.model.position import number as position_number
 from replicator.model.position import text as position_text
 from replicator.ports.state import FlowState, Parked, Wanted
@@ -93,11 +96,13 @@ class Flow:
         state: FlowState,
         clock: Clock,
         batch_rows: int,
+        limits: tuple[int, int],
         beyond: Mapping[str, frozenset[int]],
     ) -> None:
         """nodes: the numbers of source and target. `source`: the session that writes on the source for this pair of nodes.
         `reader`: one more session there, for reading ahead.
-        `clock`: stamps the source's transactions. `beyond`: link -> numbers of the nodes whose edits come from the source."""
+        `clock`: stamps the source's transactions. `limits`: see apply/limit.py.
+        `beyond`: link -> numbers of the nodes whose edits come from the source."""
         self.name = name
         self.programs = {program.link.name: program for program in programs}
         self.stream = stream
@@ -113,6 +118,8 @@ class Flow:
         self.clock = clock
         self._batch_rows = batch_rows
         self._parking = Parking()
+        self._limit = Limit(name, *limits, self._parking)
+        self._failures = 0  # of this batch so far, of a kind that is gone when the same is tried again
         self._answers = Answers()
         self._weighed = {link: sum(1 << n for n in p.feed.weighed) for link, p in self.programs.items()}
         self.backfill = Backfill(self.programs, reader, state, stream, nodes[0], batch_rows)
@@ -138,8 +145,9 @@ class Flow:
         self._back = back
         edits = back.edits if back else {}
         programs = back.programs if back else {}
-        self._write = BatchWrite(
-            self.programs, self._writer, self._source, self._state, self._parking, edits, self._target_number, programs
+        self._write = BatchWrite(self.programs, self._writer, self._source, self._state, edits, self._target_number, programs)
+        self._careful = CarefulWrite(
+            self.programs, self._write, self._writer, self._source, self._state, self._parking, self._limit
         )
         self._healing = Healing(self.programs, self.edits, self._source)
         for session in (self._writer, self._source):
@@ -194,8 +202,8 @@ class Flow:
     # -- the steps -----------------------------------------------------------------------------------------------
 
     def step(self) -> Step | None:
-        """One turn. None when there was nothing to do. Raises WriteFailed of kind `busy` when it should be tried again
-        later: nothing is lost then, and the other direction may go on."""
+        """One turn. None when there was nothing to do. Raises WriteFailed of a kind that is waited for, or TooManyParked, when
+        it should be tried again later: nothing is lost then, and the other direction may go on."""
         if self._pending is None and not self._parts and self.backfill.read():
             self.stream.ask()  # so that it says soon that it has come so far
         batch = self._pending or self.stream.read(self._batch_rows)
@@ -214,18 +222,22 @@ class Flow:
         try:
             self._carried.add(self._write_batch(batch, changes))
             self._write_existing(batch)
-            self._write.wake(self._carried)
+            self._careful.wake(self._carried)
             self._carried.parked += self._truncated(batch)
             if not batch.complete:
                 self._pending = None
                 self._carried_rows += batch.rows
                 return Step(self.name, batch, Outcome(), time.monotonic() - started, 0)
             here, clock = self._finish(batch, self._carried)
-        except WriteFailed as error:
+        except (WriteFailed, TooManyParked) as error:
             self._undo(staged)
+            if isinstance(error, TooManyParked):
+                self._state.halted(f"{error.message} -> {error.hint}")
             if self._pending is not batch or not batch.complete or self._parts:
                 raise NodeUnavailable(f"{self.name}: {error.message}", "the transaction is read again") from error
+            self._failures += 1
             raise
+        self._failures = 0
         outcome, self._carried, self._pending = self._carried, Outcome(), None
         self._after_commit(batch, outcome, here)
         if batch.commit_time:
@@ -259,7 +271,7 @@ class Flow:
         wanted = self._parking.retry | self._parking.behind(changes)
         found = self._state.parked(sorted(wanted)) if wanted else []
         for parked in found:
-            self._write.rejoin(changes, parked)
+            self._careful.rejoin(changes, parked)
         waited = (row.stamp for rows in changes.values() for row in rows if row.parked is not None) if found else ()
         self._waited = max(waited, default=0)
         # Somebody may have discarded it or its link meanwhile; and the notice of a TRUNCATE has nothing to try.
@@ -283,25 +295,34 @@ class Flow:
 
     def _write_batch(self, batch: Batch, changes: Changes) -> Outcome:
         """All of it at once; if a row is refused, in ever smaller parts, and what is refused alone is parked."""
-        if self.open or not batch.complete:
-            if not self.open:
-                self._writer.begin()
-            self.open = self._parts = True
-            return self._write.in_parts(changes)
-        self._writer.begin()
-        self.open = True
+        if not self.open:
+            self._begin()
+        self._limit.coming(sum(map(len, changes.values())))
+        if self._parts or not batch.complete:
+            self._parts = True
+            return self._careful.in_parts(changes)
+        if any(row.parked in self._parking.locked for rows in changes.values() for row in rows if row.parked is not None):
+            self._careful.hurry()
         staged = self._write.staged()
         try:
             outcome = self._write.at_once(changes)
             self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is deferred must not fail at the commit
             return outcome
         except WriteFailed as error:
-            if error.kind != "row":
+            if not at_fault(error) or (POLICIES[error.kind].action == "again" and self._failures < TRIES):
                 raise
+            refusal = error
         self._writer.rollback()
         self._write.restore(staged)
+        self._begin()
+        self._limit.coming(sum(map(len, changes.values())))
+        return self._careful.in_parts(changes, refusal)
+
+    def _begin(self) -> None:
         self._writer.begin()
-        return self._write.in_parts(changes)
+        self.open = True
+        self._careful.begun()
+        self._limit.begun()
 
     def _write_existing(self, batch: Batch) -> None:
         """The chunk of existing records that has its turn, behind the changes that came before it was read."""
@@ -309,20 +330,40 @@ class Flow:
         if chunk is None:
             return
         self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
-        outcome = self._write.in_parts({chunk.link: chunk})
+        self._limit.coming(len(chunk.lines))
+        staged = self._write.staged()
+        self._writer.execute("SAVEPOINT chunk")
+        try:
+            outcome = self._careful.in_parts({chunk.link: chunk})
+            self._limit.check(outcome.parked)
+        except TooManyParked as error:  # who came to copy gives up; the users' changes go on
+            self._writer.execute("ROLLBACK TO SAVEPOINT chunk")
+            self._write.restore(staged)
+            self.backfill.too_many(error.message)
+            return
         self.backfill.written(outcome)
         self._carried.add(outcome)
 
     def _truncated(self, batch: Batch) -> list[Parked]:
         """TRUNCATE says nothing of rows and is never applied; it is parked for a person to see."""
         return [
-            Parked(name, ["*"], "truncated", None, TRUNCATED.format(table=program.feed.table, node=program.source), None, {})
+            Parked(
+                name,
+                ["*"],
+                "truncated",
+                None,
+                TRUNCATED.format(table=program.feed.table, node=program.source),
+                None,
+                {},
+                policy=BY_REASON["truncated"],
+            )
             for name, program in self.programs.items()
             if str(program.feed.table) in batch.truncated
         ]
 
     def _finish(self, batch: Batch, outcome: Outcome) -> tuple[int, int]:
         """Parked changes, values to return, the checkpoint; then the commit, unless more of the transaction follows."""
+        self._limit.check_all(outcome.parked)
         outcome.unparked = self._parking.gone(outcome.unparked, outcome.parked)
         if outcome.unparked:
             self._state.unpark(outcome.unparked)

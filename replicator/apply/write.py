@@ -3,10 +3,9 @@
     upsert      stage, project, adopt, hold, contest, revive, weigh, insert and pair, put back, update; parents first
     delete      children before parents; dead pairs become tombstones
     conclude    too late, remember, returned; the session tables are emptied
-    wake        changes that waited for records made here go through the same steps
 
-Promises: each decision is a statement of the link's program (program/paired.py says which);
-a row the target refuses does not take others with it: `in_parts` finds it and sets it aside.
+Promises: each decision is a statement of the link's program (program/paired.py says which). What to do about a row that
+the target refuses: careful.py.
 """
 
 from __future__ import annotations
@@ -16,15 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from replicator.apply.answers import returned
-from replicator.apply.chunk import EXISTS, Chunk
+from replicator.apply.chunk import Chunk
 from replicator.apply.lines import LookedUp, edit_lines, first_value, stage_lines
-from replicator.apply.outcome import MirrorRow, Outcome
-from replicator.apply.parking import Parking
-from replicator.capture.batch import DELETE, INSERT, UPDATE, RowChange, Touch
+from replicator.apply.outcome import Outcome
+from replicator.apply.parking import set_aside
+from replicator.capture.batch import DELETE, UPDATE, RowChange, Touch
 from replicator.capture.edits import Edits
 from replicator.capture.messages import UNCHANGED, Value
-from replicator.capture.payload import from_json, key_texts, to_json
+from replicator.capture.payload import key_texts
 from replicator.errors import WriteFailed
+from replicator.model.failure import BY_REASON
 from replicator.model.position import text as position_text
 from replicator.ports.state import FlowState, Parked
 from replicator.ports.writer import Writer
@@ -36,8 +36,6 @@ Staged = dict[str, tuple[int, bool]]
 
 FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
 SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
-UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
-WORTH_ANOTHER_TRY = (UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION)  # once the rest of the batch is written
 SWALLOWED = "{place}: a trigger of {table} swallows the record, or gives it another key than its column's default"
 FLIPS = (
     "{place}: {source} and {target} keep changing what the other writes in {fields} (a trigger, a rounding), so it is no longer"
@@ -57,7 +55,6 @@ class BatchWrite:
         writer: Writer,
         source: Writer,
         state: FlowState,
-        parking: Parking,
         edits: Mapping[str, Edits],
         target_number: int,
         back: Mapping[str, Program],
@@ -67,11 +64,10 @@ class BatchWrite:
         self._writer = writer
         self._source = source
         self._state = state
-        self._parking = parking
         self._edits = edits
         self._target_number = target_number
         self._swept = 0
-        self._aside = False  # unique values step aside before they change
+        self.aside = False  # unique values step aside before they change
         self._announced: dict[str, int] = {}  # link -> the moment that was last announced of its writing
         self._alone = False  # one record is being written
         self._few = False  # the rows being written are few: plans are kept for that
@@ -96,92 +92,14 @@ class BatchWrite:
             self._conclude(self._programs[name], changes[name], counts, outcome)
         return outcome
 
-    def wake(self, outcome: Outcome) -> None:
-        """Lets what waited for records that were made here go, until nothing wakes. It is written apart: a woken change
-        that is refused must not take those with it that it waited for."""
-        # A parent may have come behind its child; and rows that swap unique values may have been parted by the halving.
-        again = [parked for parked in outcome.parked if parked.sqlstate in WORTH_ANOTHER_TRY]
-        if again:
-            outcome.parked = [parked for parked in outcome.parked if parked.sqlstate not in WORTH_ANOTHER_TRY]
-            outcome.add(self.in_parts(self._restored(again)))
-        made = outcome.pairs
-        while changes := self._woken(outcome, made):
-            more = self.in_parts(changes)
-            made = more.pairs
-            outcome.add(more)
-
-    def in_parts(self, changes: Rows) -> Outcome:
-        """The same in ever smaller parts, each under a savepoint; what is refused alone is parked."""
-        refusal = self._under_savepoint(changes)
-        if isinstance(refusal, WriteFailed) and refusal.sqlstate == UNIQUE_VIOLATION:
-            self._aside = True  # rows that swap unique values
-            try:
-                refusal = self._under_savepoint(changes)
-            finally:
-                self._aside = False
-        if isinstance(refusal, Outcome):
-            return refusal
-        rows = [(row.order, place, name, row) for place, name in enumerate(changes) for row in changes[name]]
-        rows.sort(key=lambda entry: entry[:2])
-        if len(rows) == 1:
-            _, _, name, row = rows[0]
-            fields = self._programs[name].filling(refusal.message)
-            message = f"{refusal.message}: field {fields}" if fields else refusal.message
-            parked = self._set_aside(name, row, "refused", message, refusal.sqlstate)
-            if refusal.sqlstate == UNIQUE_VIOLATION:
-                parked = self._named(parked, row)
-            return Outcome(parked=[parked], unparked=_ids([row]))
-        outcome = Outcome()
-        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-            part: Changes = {}
-            for _, _, name, row in half:
-                part.setdefault(name, []).append(row)
-            outcome.add(self.in_parts(part))
-        return outcome
-
-    def _under_savepoint(self, changes: Rows) -> Outcome | WriteFailed:
-        """What was done, or why a row was refused; then nothing was done."""
-        staged = self.staged()
-        self._writer.execute("SAVEPOINT part")
-        try:
-            outcome = self.at_once(changes)
-            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        except WriteFailed as error:
-            if error.kind != "row":
-                raise
-            self._writer.execute("ROLLBACK TO SAVEPOINT part")
-            self.restore(staged)
-            return error
-        self._writer.execute("RELEASE SAVEPOINT part")
-        self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
-        return outcome
-
-    def _named(self, parked: Parked, row: RowChange) -> Parked:
-        """Which conflict it is that a unique value is taken, and which record has it."""
-        program = self._programs[parked.link]
-        steps, kind, message = program.steps, "insert_exists" if row.op in (INSERT, EXISTS) else "update_exists", parked.message
-        if steps.clashes:
-            staged = self.staged()
-            self._writer.execute("SAVEPOINT part")
-            self._stage(program, [row])
-            self._writer.execute(steps.project)
-            taken = self._writer.query(steps.clashes)
-            self._writer.execute("ROLLBACK TO SAVEPOINT part")
-            self.restore(staged)
-            if len({columns for columns, _ in taken}) > 1:
-                kind = "multiple_unique_conflicts"
-            others = ", ".join(f"record {key} has the same {columns}" for columns, key in taken)
-            message = f"{message} ({others})" if others else message
-        return replace(parked, message=message, conflict=kind)
-
     def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
         """Up to the updates of one link. Gives how many rows there are by act (paired) or operation (direct)."""
         writer, steps, name = self._writer, program.steps, program.link.name
         self._few, self._alone = len(rows) < FEW_ROWS, len(rows) == 1
-        looked_up = self._stage(program, rows)
+        looked_up = self.stage(program, rows)
         # A chunk's records are there, at the keys they have, and whole.
         existing = isinstance(rows, Chunk)
-        outcome.unparked += [] if existing else _ids(rows)
+        outcome.unparked += [] if existing else ids(rows)
         if not program.paired:
             self._make_stubs(program, outcome)
             self._hold(program, rows, outcome)
@@ -189,9 +107,9 @@ class BatchWrite:
             counts = {op: ops[op] for op in "IUD"}
             if steps.announce:
                 writer.execute(steps.announce)
-            if self._aside and steps.aside:
+            if self.aside and steps.aside:
                 writer.execute(steps.aside)
-            if self._aside and steps.apart:
+            if self.aside and steps.apart:
                 writer.execute(steps.apart)
             updated = writer.execute(steps.update, prepared=self._few) if counts["U"] else 0
             if counts["U"] and steps.update_partial and any(UNCHANGED in row.values for row in rows):
@@ -220,11 +138,11 @@ class BatchWrite:
             writer.execute(steps.adopt, prepared=self._few)
             if steps.meet_counters:
                 writer.execute(steps.meet_counters, prepared=self._few)
-        if steps.resolve_self or steps.restore or self._aside:
+        if steps.resolve_self or steps.restore or self.aside:
             self._announce(program)  # rows are written before it is known which fields lose
         if steps.restore:
             writer.execute(steps.restore, prepared=self._few)
-        if self._aside and steps.aside:
+        if self.aside and steps.aside:
             writer.execute(steps.aside)
         while steps.resolve_self and writer.execute(steps.resolve_self, prepared=self._few):
             # Records of one link that refer to each other: parents of this pass are the pairs of the next.
@@ -233,7 +151,9 @@ class BatchWrite:
         self._hold(program, rows, outcome)
         if steps.ambiguous and (steps.adopt or program.fills):
             for (seq,) in writer.query(steps.ambiguous, prepared=self._few):
-                outcome.parked.append(self._set_aside(name, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
+                outcome.parked.append(
+                    set_aside(program, rows[seq], BY_REASON["ambiguous"], AMBIGUOUS.format(place=program.link.mark))
+                )
         self._contest(program, rows, outcome)
         risen = 0
         if steps.revive and steps.rise:
@@ -278,7 +198,7 @@ class BatchWrite:
             for _, at in self._writer.query(program.steps.announce, prepared=self._few):
                 self._announced[program.link.name] = at
 
-    def _stage(self, program: Program, rows: Sequence[RowChange]) -> list[LookedUp]:
+    def stage(self, program: Program, rows: Sequence[RowChange]) -> list[LookedUp]:
         """Fills the stage; gives what was looked up on the source for it."""
         if isinstance(rows, Chunk):
             self._writer.load_lines(program.load, rows.left())
@@ -304,7 +224,7 @@ class BatchWrite:
             self._paired(outcome, program.link.name, self._writer.query(program.steps.pair, prepared=self._few))
         if program.steps.swallowed and self._writer.query(program.steps.swallowed)[0][0]:
             raise WriteFailed(
-                SWALLOWED.format(place=program.link.mark, table=program.link.side(program.target).table), "", "row", ""
+                SWALLOWED.format(place=program.link.mark, table=program.link.side(program.target).table), "", "refused", ""
             )
 
     def _contest(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
@@ -335,9 +255,8 @@ class BatchWrite:
             return
         waits = {wait.field: wait for wait in program.waits}
         for seq, number, raw, link in self._writer.query(program.steps.hold, prepared=self._few):
-            reason, waits_for = ("waits", (link, raw)) if link else ("unknown value", None)
-            message = waits[number].message(link)
-            outcome.parked.append(self._set_aside(program.link.name, rows[seq], reason, message, waits_for=waits_for))
+            policy, waits_for = (BY_REASON["waits"], (link, raw)) if link else (BY_REASON["unknown value"], None)
+            outcome.parked.append(set_aside(program, rows[seq], policy, waits[number].message(link), waits=waits_for))
 
     def _fill_in_later(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """The record is written; what it refers to and is not there yet stays parked, field by field, until it comes."""
@@ -351,42 +270,8 @@ class BatchWrite:
             row = rows[seq]
             touches = [Touch(t.fields & mask, t.stamp, t.lsn) for t in row.touches if t.fields & mask]
             left = replace(row, op=UPDATE, fields=mask, touches=touches, first_key=row.key, deltas=[], parked=None)
-            parked = self._set_aside(program.link.name, left, "later", waits[number].message(link), waits_for=(link, raw))
-            outcome.parked.append(parked)
-
-    def _set_aside(
-        self,
-        link: str,
-        row: RowChange,
-        reason: str,
-        message: str,
-        sqlstate: str | None = None,
-        waits_for: tuple[str, str] | None = None,
-    ) -> Parked:
-        feed = self._programs[link].feed
-        return Parked(link, key_texts(row.key), reason, sqlstate, message, waits_for, to_json(row, feed.columns))
-
-    def _woken(self, outcome: Outcome, pairs: Mapping[str, Sequence[MirrorRow]]) -> Changes:
-        """Changes that waited for the records of these pairs."""
-        made = {(name, keys[0]) for name, rows in pairs.items() for keys, _, *dead in rows if dead[2] is None}
-        ids = self._parking.waiting_for(made) - set(outcome.unparked)
-        changes: Changes = {}
-        for parked in self._state.parked(sorted(ids)) if ids else ():
-            self.rejoin(changes, parked)
-        waited = [parked for parked in outcome.parked if parked.waits in made]
-        for parked in waited:
-            outcome.parked.remove(parked)
-        for link, rows in self._restored(waited).items():
-            changes.setdefault(link, []).extend(rows)
-        return changes
-
-    def _restored(self, set_aside: Sequence[Parked]) -> Changes:
-        """What was set aside in this very transaction, as changes again."""
-        changes: Changes = {}
-        for parked in set_aside:
-            row = from_json(parked.payload, self._programs[parked.link].feed.columns)
-            changes.setdefault(parked.link, []).append(row)
-        return changes
+            message = waits[number].message(link)
+            outcome.parked.append(set_aside(program, left, BY_REASON["later"], message, waits=(link, raw)))
 
     def _delete(self, program: Program, counts: Mapping[str, int], outcome: Outcome) -> None:
         steps, name = program.steps, program.link.name
@@ -420,6 +305,16 @@ class BatchWrite:
             self._writer.execute(statement, prepared=self._few)
         self._swept %= SWEPT_ROWS
 
+    def undone(self, changes: Rows) -> None:
+        """A savepoint before these was gone back to: what was staged of them lies about, deleted."""
+        count = sum(map(len, changes.values()))
+        self._swept = self._swept + count if count < FEW_ROWS else SWEPT_ROWS
+        if self._swept >= SWEPT_ROWS:
+            for name in changes:
+                for statement in self._programs[name].steps.clear:
+                    self._writer.execute(statement)
+            self._swept = 0
+
     def _take_returned(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """What the target made, owns or decided becomes a change of the target's."""
         found = self._writer.query(program.steps.returned or "", prepared=self._few)
@@ -445,7 +340,7 @@ class BatchWrite:
                 keys = (",".join(key_texts(row.key)), ",".join(key_texts(answer.key)))
                 self._state.stopped(link.name, at.name, keys, values, row.stamp, str(at.mark))
         message = FLIPS.format(place=link.mark, fields=", ".join(names), source=program.source, target=program.target)
-        return Parked(link.name, key_texts(row.key), "flips", None, message, None, {})
+        return Parked(link.name, key_texts(row.key), "flips", None, message, None, {}, policy=BY_REASON["flips"])
 
     def _paired(self, outcome: Outcome, link: str, rows: Sequence[tuple[str, ...]]) -> None:
         """Rows a pairing statement returned: the keys of both sides, seq, and for a dead pair positions and stamp."""
@@ -463,25 +358,6 @@ class BatchWrite:
             return {}
         return {key.encode(): None if text is None else text.encode() for key, text in self._source.query(sql, (keys,))}
 
-    def rejoin(self, changes: Changes, parked: Parked) -> None:
-        program = self._programs.get(parked.link)
-        if program is None or not parked.payload:
-            return  # a link that is gone, or a TRUNCATE: for a person to see
-        earlier = from_json(parked.payload, program.feed.columns)
-        earlier.parked = parked.id
-        rows = changes.setdefault(parked.link, [])
-        for place, row in enumerate(rows):
-            if row.first_key == earlier.key:
-                # A copy: the batch is gathered again if somebody holds a row, and must not have changed by then.
-                rows[place] = earlier.followed_by(replace(row), program.feed.tracked)
-                return
-        if program.reread and earlier.op in (UPDATE, EXISTS):
-            # Both sides may have moved on while it waited: its fields take the values they have on the source now.
-            found = self._source.query(program.reread, key_texts(earlier.key))
-            if found:
-                earlier.values = [None if text is None else text.encode() for text in found[0][0]]
-        rows.append(earlier)
-
     def staged(self) -> Staged:
         """How far the target's edits are loaded into the writer's session, to go back to when a transaction is undone."""
         return {name: (e.staged, e.forgotten) for name, e in self._edits.items()}
@@ -495,5 +371,6 @@ def _text(value: Value) -> str | None:
     return value.decode() if isinstance(value, bytes) else None
 
 
-def _ids(rows: Sequence[RowChange]) -> list[int]:
+def ids(rows: Sequence[RowChange]) -> list[int]:
+    """Of those that were parked before."""
     return [row.parked for row in rows if row.parked is not None]

@@ -14,6 +14,8 @@ from replicator.model import position
 from replicator.ports.state import Checkpoint, Job, Parked, Progress, Wanted
 from replicator.ports.writer import Writer
 
+RETRIED = 1_000  # parked changes that are tried again at once
+
 
 def _sql(name: str) -> str:
     return statement(name, "flow.sql")
@@ -69,6 +71,8 @@ class PostgresFlowState:
                 "waits_link": row.waits[0] if row.waits else None,
                 "waits_key": row.waits[1] if row.waits else None,
                 "payload": row.payload,
+                "first": row.policy.first if row.policy else None,
+                "longest": row.policy.longest if row.policy else None,
             }
             for row in latest.values()
         ]
@@ -86,12 +90,18 @@ class PostgresFlowState:
             for number, link, key, reason, sqlstate, message, waits, waits_key, payload in found
         ]
 
-    def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None]]:
+    def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None, str]]:
         rows = self._writer.query(_sql("parked_keys"), (self._flow,))
-        return [(number, link, key, (waits, waits_key) if waits else None) for number, link, key, waits, waits_key in rows]
+        return [
+            (number, link, key, (waits, waits_key) if waits else None, reason)
+            for number, link, key, waits, waits_key, reason in rows
+        ]
 
     def retries(self) -> list[int]:
-        return [row[0] for row in self._writer.query(_sql("retries"), (self._flow,))]
+        return [row[0] for row in self._writer.query(_sql("retries"), (self._flow, self._flow, RETRIED))]
+
+    def halted(self, message: str) -> None:
+        self._writer.execute(_sql("halted"), (message, self._flow))
 
     def send_back(self, flow: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[int]:
         payloads = [{"link": link, "payload": payload} for link, payload in rows]

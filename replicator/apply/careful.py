@@ -1,0 +1,227 @@
+"""The careful way to write: the changes at fault are found and set aside, all others are written.
+
+    in_parts   by halves, each under a savepoint; what is refused alone is parked
+    wake       changes that waited for records made meanwhile go the same way
+
+Promises: a change that the target refuses, or that somebody's lock holds up, takes no other with it; a link that is
+broken as a whole costs two attempts, not one a change. More refusals than the limits allow raise TooManyParked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from replicator.apply.chunk import EXISTS
+from replicator.apply.limit import Limit
+from replicator.apply.outcome import MirrorRow, Outcome
+from replicator.apply.parking import Parking, set_aside
+from replicator.apply.write import BatchWrite, Changes, Rows, ids
+from replicator.capture.batch import INSERT, UPDATE, RowChange
+from replicator.capture.payload import from_json, key_texts
+from replicator.errors import WriteFailed
+from replicator.model.failure import POLICIES
+from replicator.ports.state import FlowState, Parked
+from replicator.ports.writer import Writer
+from replicator.program.program import Program
+
+UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
+WORTH_ANOTHER_TRY = (UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION)  # once the rest of the batch is written
+LOCK_TIMEOUT_MS = 20  # while looking for the changes that somebody's lock holds up
+LOCKED_PARTS = 100  # more than that are not some users' rows: the table, or all of it, is locked
+
+
+class CarefulWrite:
+    """`source`: the session on the flow's source, where changes that waited are read anew."""
+
+    def __init__(
+        self,
+        programs: Mapping[str, Program],
+        write: BatchWrite,
+        writer: Writer,
+        source: Writer,
+        state: FlowState,
+        parking: Parking,
+        limit: Limit,
+    ) -> None:
+        self._programs = programs
+        self._write = write
+        self._writer = writer
+        self._source = source
+        self._state = state
+        self._parking = parking
+        self._limit = limit
+        self._locked = 0  # parts that a lock held up, in this transaction
+
+    def begun(self) -> None:
+        """A transaction has begun."""
+        self._locked = 0
+
+    def hurry(self) -> None:
+        """For the rest of the transaction nobody's lock is waited for long."""
+        self._writer.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+
+    def in_parts(self, changes: Rows, refusal: WriteFailed | None = None) -> Outcome:
+        """`refusal`: what all of them together are known to meet with."""
+        tried = self._under_savepoint(changes) if refusal is None else refusal
+        if isinstance(tried, WriteFailed) and tried.sqlstate == UNIQUE_VIOLATION:
+            self._write.aside = True  # rows that swap unique values
+            try:
+                tried = self._under_savepoint(changes)
+            finally:
+                self._write.aside = False
+        if isinstance(tried, Outcome):
+            return tried
+        if tried.kind == "locked":
+            self._locked += 1
+            if self._locked > LOCKED_PARTS:
+                raise tried
+            self.hurry()
+        rows = [(row.order, place, name, row) for place, name in enumerate(changes) for row in changes[name]]
+        rows.sort(key=lambda entry: entry[:2])
+        if len(rows) == 1:
+            return self._alone(rows[0][2], rows[0][3], tried)
+        if tried.kind == "broken":
+            if len(changes) > 1:
+                outcome = Outcome()
+                for name, some in changes.items():
+                    outcome.add(self.in_parts({name: some}))
+                return outcome
+            if self._is_broken(changes, tried):
+                outcome = Outcome()
+                for _, _, name, row in rows:
+                    outcome.add(self._alone(name, row, tried))
+                return outcome
+        first, second = (_by_link(half) for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]))
+        outcome = self.in_parts(first)
+        # Where the first half is written, the fault is in the second: it need not be tried as a whole.
+        known = tried if not outcome.parked and tried.sqlstate != UNIQUE_VIOLATION and len(rows) > 3 else None
+        outcome.add(self.in_parts(second, known))
+        return outcome
+
+    def _alone(self, name: str, row: RowChange, refusal: WriteFailed) -> Outcome:
+        """A change that is refused by itself."""
+        program = self._programs[name]
+        fields = program.filling(refusal.message)
+        message = f"{refusal.message}: field {fields}" if fields else refusal.message
+        parked = set_aside(program, row, POLICIES[refusal.kind], message, refusal.sqlstate)
+        self._limit.check([parked])
+        if refusal.sqlstate == UNIQUE_VIOLATION:
+            parked = self._named(parked, row)
+        return Outcome(parked=[parked], unparked=ids([row]))
+
+    def _is_broken(self, changes: Rows, refusal: WriteFailed) -> bool:
+        """Whether the first change of a link and the last one are refused in the same way."""
+        ((name, rows),) = ((name, list(rows)) for name, rows in changes.items())
+        alone = (self._under_savepoint({name: [row]}, only_try=True) for row in (rows[0], rows[-1]))
+        return all(isinstance(tried, WriteFailed) and tried.sqlstate == refusal.sqlstate for tried in alone)
+
+    def _under_savepoint(self, changes: Rows, only_try: bool = False) -> Outcome | WriteFailed:
+        """What was done, or why a change was refused; then, or if it was only to be tried, nothing was done."""
+        staged = self._write.staged()
+        self._writer.execute("SAVEPOINT part")
+        tried: Outcome | WriteFailed
+        try:
+            tried = self._write.at_once(changes)
+            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except WriteFailed as error:
+            if not at_fault(error):
+                raise
+            tried = error
+        if isinstance(tried, WriteFailed) or only_try:
+            self._writer.execute("ROLLBACK TO SAVEPOINT part")
+            self._write.restore(staged)
+            self._write.undone(changes)
+        self._writer.execute("RELEASE SAVEPOINT part")  # else hundreds of refusals would be nested as deep
+        self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
+        return tried
+
+    def _named(self, parked: Parked, row: RowChange) -> Parked:
+        """Which conflict it is that a unique value is taken, and which record has it."""
+        program = self._programs[parked.link]
+        steps, kind, message = program.steps, "insert_exists" if row.op in (INSERT, EXISTS) else "update_exists", parked.message
+        if steps.clashes:
+            staged = self._write.staged()
+            self._writer.execute("SAVEPOINT part")
+            self._write.stage(program, [row])
+            self._writer.execute(steps.project)
+            taken = self._writer.query(steps.clashes)
+            self._writer.execute("ROLLBACK TO SAVEPOINT part")
+            self._writer.execute("RELEASE SAVEPOINT part")
+            self._write.restore(staged)
+            if len({columns for columns, _ in taken}) > 1:
+                kind = "multiple_unique_conflicts"
+            others = ", ".join(f"record {key} has the same {columns}" for columns, key in taken)
+            message = f"{message} ({others})" if others else message
+        return replace(parked, message=message, conflict=kind)
+
+    # -- what had to wait ----------------------------------------------------------------------------------------
+
+    def wake(self, outcome: Outcome) -> None:
+        """Lets what waited for records that were made here go, until nothing wakes. It is written apart: a woken change
+        that is refused must not take those with it that it waited for."""
+        # A parent may have come behind its child; and rows that swap unique values may have been parted by the halving.
+        again = [parked for parked in outcome.parked if parked.sqlstate in WORTH_ANOTHER_TRY]
+        if again:
+            outcome.parked = [parked for parked in outcome.parked if parked.sqlstate not in WORTH_ANOTHER_TRY]
+            self._limit.taken_back(again)
+            outcome.add(self.in_parts(self._restored(again)))
+        made = outcome.pairs
+        while changes := self._woken(outcome, made):
+            more = self.in_parts(changes)
+            made = more.pairs
+            outcome.add(more)
+
+    def _woken(self, outcome: Outcome, pairs: Mapping[str, Sequence[MirrorRow]]) -> Changes:
+        """Changes that waited for the records of these pairs."""
+        made = {(name, keys[0]) for name, rows in pairs.items() for keys, _, *dead in rows if dead[2] is None}
+        waiting = self._parking.waiting_for(made) - set(outcome.unparked)
+        changes: Changes = {}
+        for parked in self._state.parked(sorted(waiting)) if waiting else ():
+            self.rejoin(changes, parked)
+        waited = [parked for parked in outcome.parked if parked.waits in made]
+        for parked in waited:
+            outcome.parked.remove(parked)
+        for link, rows in self._restored(waited).items():
+            changes.setdefault(link, []).extend(rows)
+        return changes
+
+    def _restored(self, parked: Sequence[Parked]) -> Changes:
+        """What was set aside in this very transaction, as changes again."""
+        changes: Changes = {}
+        for one in parked:
+            row = from_json(one.payload, self._programs[one.link].feed.columns)
+            changes.setdefault(one.link, []).append(row)
+        return changes
+
+    def rejoin(self, changes: Changes, parked: Parked) -> None:
+        """A parked change goes on: as one with a later change of its record, if there is one."""
+        program = self._programs.get(parked.link)
+        if program is None or not parked.payload:
+            return  # a link that is gone, or a TRUNCATE: for a person to see
+        earlier = from_json(parked.payload, program.feed.columns)
+        earlier.parked = parked.id
+        rows = changes.setdefault(parked.link, [])
+        for place, row in enumerate(rows):
+            if row.first_key == earlier.key:
+                # A copy: the batch is gathered again if somebody holds a row, and must not have changed by then.
+                rows[place] = earlier.followed_by(replace(row), program.feed.tracked)
+                return
+        if program.reread and earlier.op in (UPDATE, EXISTS):
+            # Both sides may have moved on while it waited: its fields take the values they have on the source now.
+            found = self._source.query(program.reread, key_texts(earlier.key))
+            if found:
+                earlier.values = [None if text is None else text.encode() for text in found[0][0]]
+        rows.append(earlier)
+
+
+def at_fault(error: WriteFailed) -> bool:
+    """Whether it may be some of the changes alone that it is about."""
+    return POLICIES[error.kind].action in ("park", "again")
+
+
+def _by_link(rows: Sequence[tuple[int, int, str, RowChange]]) -> Changes:
+    part: Changes = {}
+    for _, _, name, row in rows:
+        part.setdefault(name, []).append(row)
+    return part
