@@ -1,6 +1,6 @@
 """The careful way to write: the changes at fault are found and set aside, all others are written.
 
-    in_parts   by halves, each under a savepoint; what is refused alone is parked
+    in_parts   in ever smaller parts, each under a savepoint; what is refused alone is parked
     wake       changes that waited for records made meanwhile go the same way
 
 Promises: a change that the target refuses, or that somebody's lock holds up, takes no other with it; a link that is
@@ -27,6 +27,9 @@ from replicator.program.program import Program
 
 UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
 WORTH_ANOTHER_TRY = (UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION)  # once the rest of the batch is written
+# Also after a rollback: else hundreds of refusals would be nested as deep.
+RELEASE = "RELEASE SAVEPOINT part; SET CONSTRAINTS ALL DEFERRED"
+MANY, MANY_PIECES = 200, 8  # so many changes are not halved but cut finer: with many at fault, each time all are staged again
 LOCK_TIMEOUT_MS = 20  # while looking for the changes that somebody's lock holds up
 LOCKED_PARTS = 100  # more than that are not some users' rows: the table, or all of it, is locked
 
@@ -92,11 +95,14 @@ class CarefulWrite:
                 for _, _, name, row in rows:
                     outcome.add(self._alone(name, row, tried))
                 return outcome
-        first, second = (_by_link(half) for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]))
-        outcome = self.in_parts(first)
-        # Where the first half is written, the fault is in the second: it need not be tried as a whole.
-        known = tried if not outcome.parked and tried.sqlstate != UNIQUE_VIOLATION and len(rows) > 3 else None
-        outcome.add(self.in_parts(second, known))
+        pieces = MANY_PIECES if len(rows) >= MANY else 2
+        size = -(-len(rows) // pieces)
+        outcome = Outcome()
+        for start in range(0, len(rows), size):
+            piece = rows[start : start + size]
+            # Where all others are written, the fault is in the last: it need not be tried as a whole.
+            last = start + size >= len(rows) and len(piece) > 1 and not outcome.parked and tried.sqlstate != UNIQUE_VIOLATION
+            outcome.add(self.in_parts(_by_link(piece), tried if last else None))
         return outcome
 
     def _alone(self, name: str, row: RowChange, refusal: WriteFailed) -> Outcome:
@@ -123,17 +129,15 @@ class CarefulWrite:
         tried: Outcome | WriteFailed
         try:
             tried = self._write.at_once(changes)
-            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE" if only_try else f"SET CONSTRAINTS ALL IMMEDIATE; {RELEASE}")
         except WriteFailed as error:
             if not at_fault(error):
                 raise
             tried = error
         if isinstance(tried, WriteFailed) or only_try:
-            self._writer.execute("ROLLBACK TO SAVEPOINT part")
+            self._writer.execute(f"ROLLBACK TO SAVEPOINT part; {RELEASE}")
             self._write.restore(staged)
             self._write.undone(changes)
-        self._writer.execute("RELEASE SAVEPOINT part")  # else hundreds of refusals would be nested as deep
-        self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
         return tried
 
     def _named(self, parked: Parked, row: RowChange) -> Parked:
@@ -146,8 +150,7 @@ class CarefulWrite:
             self._write.stage(program, [row])
             self._writer.execute(steps.project)
             taken = self._writer.query(steps.clashes)
-            self._writer.execute("ROLLBACK TO SAVEPOINT part")
-            self._writer.execute("RELEASE SAVEPOINT part")
+            self._writer.execute("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")
             self._write.restore(staged)
             if len({columns for columns, _ in taken}) > 1:
                 kind = "multiple_unique_conflicts"
