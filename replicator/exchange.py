@@ -49,7 +49,7 @@ class Exchange:
                 self._wait_for(flow, error, pause)
                 continue
             self._blocked.pop(flow.name, None)
-            flow.totals.waiting = ""
+            flow.totals.waiting, flow.totals.halted = "", None
             if step is not None:
                 steps.append(step)
         return steps
@@ -67,6 +67,7 @@ class Exchange:
         if flow.totals.waiting != error.message and first != BUSY_SECONDS[0]:
             log.error("%s: %s -> %s", flow.name, error.message, error.hint)
         flow.totals.waiting = error.message
+        flow.totals.halted = error if isinstance(error, TooManyParked) else None
 
     def wait(self, seconds: float) -> None:
         """Until something may be there to read, at most so long."""

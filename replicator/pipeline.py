@@ -21,8 +21,9 @@ commit together or not at all; killed anywhere, the flow goes on where the check
 
 from __future__ import annotations
 
+import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -51,6 +52,8 @@ from replicator.ports.stream import Stream
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
+log = logging.getLogger("replicator")
+
 IDLE_CHECKPOINT_SECONDS = 5.0
 CONFIRM_SECONDS = 0.2
 TRUNCATED = "{table} was truncated on {node}: this is never applied; delete the other side's records if that was meant"
@@ -68,6 +71,7 @@ class Totals:
     batches: int = 0
     behind_ms: float = 0.0  # from the last transaction's commit on the source to its commit on the target
     waiting: str = ""  # why the flow stands still just now
+    halted: TooManyParked | None = None  # and that this is for a person to see to
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ class Flow:
         self._state = state
         self.clock = clock
         self._batch_rows = batch_rows
+        self.asked = False  # whether it has been looked what people want
         self._parking = Parking()
         self._limit = Limit(name, *limits, self._parking)
         self._failures = 0  # of this batch so far, of a kind that is gone when the same is tried again
@@ -456,8 +461,15 @@ class Flow:
         self.open = False
 
     def ask_for_retries(self) -> None:
-        """Looks whether a person asked for parked changes to be tried again, or decided what waits."""
+        """Looks what people want: parked changes thrown away or tried again, what waits decided; and what has its time."""
+        discarded = self._state.discard()
+        if discarded:
+            self._parking.forget(number for number, *_ in discarded)
+            self.totals.parked = len(self._parking)
+            for (link, by), count in Counter((link, by) for _, link, by in discarded).items():
+                log.info("%s: %s discarded %d parked changes of %s", self.name, by, count, link)
         self._parking.retry |= set(self._state.retries())
+        self.asked = True
         self.backfill.load()
         self._asked = []
         for wanted in self._state.wanted() if self._back else ():

@@ -38,7 +38,10 @@ RETURNING id, link, key;
 DELETE FROM replicator.parked WHERE id = ANY(%s);
 
 -- name: parked
-SELECT id, link, key, reason, sqlstate, message, waits_link, waits_key, payload FROM replicator.parked WHERE id = ANY(%s) ORDER BY id;
+SELECT id, link, key, reason, sqlstate, message, waits_link, waits_key, payload,
+       COALESCE((SELECT jsonb_agg(jsonb_build_array(e.column_name, e.before, e.after, e.by) ORDER BY e.id)
+                 FROM replicator.parked_edit AS e WHERE e.parked = p.id), '[]')
+FROM replicator.parked AS p WHERE id = ANY(%s) ORDER BY id;
 
 -- name: parked_keys
 SELECT id, link, key, waits_link, waits_key, reason FROM replicator.parked WHERE flow = %s;
@@ -52,6 +55,20 @@ WHERE id IN (SELECT id FROM replicator.parked WHERE flow = %s AND retry
              SELECT id FROM replicator.parked WHERE flow = %s AND next_try <= now()
              LIMIT %s)
 RETURNING id;
+
+-- name: discard
+-- What a person wants gone goes into the log; what waited for it is tried again.
+WITH gone AS (
+    DELETE FROM replicator.parked WHERE flow = %s AND discard_by IS NOT NULL
+    RETURNING id, discard_by, flow, link, key, reason, sqlstate, message, payload, attempts, since
+), kept AS (
+    INSERT INTO replicator.discarded (id, by, flow, link, key, reason, sqlstate, message, payload, attempts, since)
+    SELECT id, discard_by, flow, link, key, reason, sqlstate, message, payload, attempts, since FROM gone
+), behind AS (
+    UPDATE replicator.parked AS p SET retry = true FROM gone
+    WHERE p.flow = gone.flow AND p.waits_link = gone.link AND p.waits_key = gone.key[1] AND p.discard_by IS NULL
+)
+SELECT id, link, discard_by FROM gone;
 
 -- name: send_back
 INSERT INTO replicator.outbox (flow, link, payload)
@@ -69,6 +86,13 @@ SELECT pg_logical_emit_message(false, %s, %s);
 
 -- name: tidy_conflicts
 DELETE FROM replicator.conflict WHERE status <> 'open' AND at < now() - make_interval(days => %s);
+
+-- name: tidy_discarded
+DELETE FROM replicator.discarded WHERE at < now() - make_interval(days => %s);
+
+-- name: tidy_edits
+DELETE FROM replicator.parked_edit AS e WHERE at < now() - make_interval(days => %s)
+AND NOT EXISTS (SELECT FROM replicator.parked AS p WHERE p.id = e.parked);
 
 -- name: stopped
 INSERT INTO replicator.conflict (flow, link, kind, field, source_key, target_key, incoming, existing, incoming_stamp, winner, rule, place)

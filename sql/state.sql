@@ -86,6 +86,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS conflict_open ON replicator.conflict (flow, li
 --   waits_link, waits_key   the record whose arrival will wake it
 --   next_try   when it is tried again by itself; NULL: a person has to look
 --   retry      a person wants it tried again
+--   discard_by a person who wants it gone
 CREATE TABLE IF NOT EXISTS replicator.parked (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     flow       text NOT NULL,
@@ -102,11 +103,45 @@ CREATE TABLE IF NOT EXISTS replicator.parked (
     tried      timestamptz NOT NULL DEFAULT now(),
     next_try   timestamptz,
     retry      boolean NOT NULL DEFAULT false,
+    discard_by text,
     UNIQUE (flow, link, key)
 );
 CREATE INDEX IF NOT EXISTS parked_waits ON replicator.parked (flow, waits_link, waits_key);
 CREATE INDEX IF NOT EXISTS parked_due ON replicator.parked (flow, next_try) WHERE next_try IS NOT NULL;
 CREATE INDEX IF NOT EXISTS parked_retry ON replicator.parked (flow) WHERE retry;
+CREATE INDEX IF NOT EXISTS parked_discard ON replicator.parked (flow) WHERE discard_by IS NOT NULL;
+
+-- What people have entered instead of values of parked changes: `after` is sent wherever the change holds `before` (both as in
+-- parked.payload). Kept after the change has gone through, as long as settled conflicts.
+CREATE TABLE IF NOT EXISTS replicator.parked_edit (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    parked      bigint NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    by          text NOT NULL,
+    flow        text NOT NULL,
+    link        text NOT NULL,
+    key         text[] NOT NULL,
+    column_name text NOT NULL,
+    before      jsonb NOT NULL,
+    after       jsonb NOT NULL
+);
+CREATE INDEX IF NOT EXISTS parked_edit_of ON replicator.parked_edit (parked);
+
+-- Parked changes that a person has thrown away, with all they held. `id`: the one they had. Kept as long as settled conflicts.
+CREATE TABLE IF NOT EXISTS replicator.discarded (
+    id       bigint PRIMARY KEY,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    by       text NOT NULL,
+    flow     text NOT NULL,
+    link     text NOT NULL,
+    key      text[] NOT NULL,
+    reason   text NOT NULL,
+    sqlstate text,
+    message  text NOT NULL,
+    payload  jsonb NOT NULL,
+    attempts integer NOT NULL,
+    since    timestamptz NOT NULL
+);
 
 -- Values made here on the way in (generated numbers, defaults, triggers) that must flow back to the source.
 CREATE TABLE IF NOT EXISTS replicator.outbox (

@@ -9,6 +9,7 @@ broken as a whole costs two attempts, not one a change. More refusals than the l
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -18,12 +19,14 @@ from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking, set_aside
 from replicator.apply.write import BatchWrite, Changes, Rows, ids
 from replicator.capture.batch import INSERT, UPDATE, RowChange
-from replicator.capture.payload import from_json, key_texts
+from replicator.capture.payload import from_json, key_texts, value_in
 from replicator.errors import WriteFailed
 from replicator.model.failure import POLICIES
 from replicator.ports.state import FlowState, Parked
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
+
+log = logging.getLogger("replicator")
 
 UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
 WORTH_ANOTHER_TRY = (UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION)  # once the rest of the batch is written
@@ -209,13 +212,24 @@ class CarefulWrite:
             if row.first_key == earlier.key:
                 # A copy: the batch is gathered again if somebody holds a row, and must not have changed by then.
                 rows[place] = earlier.followed_by(replace(row), program.feed.tracked)
+                self._edit(program, rows[place], parked)
                 return
         if program.reread and earlier.op in (UPDATE, EXISTS):
             # Both sides may have moved on while it waited: its fields take the values they have on the source now.
             found = self._source.query(program.reread, key_texts(earlier.key))
             if found:
                 earlier.values = [None if text is None else text.encode() for text in found[0][0]]
+        self._edit(program, earlier, parked)
         rows.append(earlier)
+
+    def _edit(self, program: Program, row: RowChange, parked: Parked) -> None:
+        """Takes in what people have entered instead of values that were refused."""
+        for edit in parked.edits:
+            columns = program.feed.columns
+            place = columns.index(edit.column) if edit.column in columns else None
+            if place is not None and row.values[place] == value_in(edit.before):
+                row.values[place] = value_in(edit.after)
+                log.info("parked change %d of %s is tried with %s's value of %s", parked.id, parked.link, edit.by, edit.column)
 
 
 def at_fault(error: WriteFailed) -> bool:

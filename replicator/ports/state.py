@@ -24,6 +24,16 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Edited:
+    """A person wants `after` sent where the change holds `before` in that column of the source; both as in its payload."""
+
+    column: str
+    before: Any
+    after: Any
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     """A change set aside. `key`: the record's key on the source; `waits`: (link, raw key) whose pair would wake it.
     `conflict`: what it is called in the conflict log, if it is one. `policy`: when it is tried again by itself (None: of one
@@ -39,6 +49,7 @@ class Parked:
     id: int = 0
     conflict: str = ""
     policy: Policy | None = None
+    edits: Sequence[Edited] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,10 @@ class FlowState(Protocol):
     def retries(self) -> list[int]:
         """Ids of what a person asked to be tried again (asking is taken back), or has its time."""
 
+    def discard(self) -> list[tuple[int, str, str]]:
+        """Throws away what people want gone; it is kept in a log, and what waited for it is to be tried again. Gives (id, link,
+        who wanted it)."""
+
     def halted(self, message: str) -> None:
         """Why the flow stands still, for people to see; `advance` takes it back."""
 
@@ -150,4 +165,4 @@ class FlowState(Protocol):
         even if the transaction is undone."""
 
     def tidy(self, keep_days: int) -> None:
-        """Retention: settled conflicts and tombstones older than that."""
+        """Retention: settled conflicts, what was thrown away, and tombstones older than that."""

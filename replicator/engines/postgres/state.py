@@ -11,7 +11,7 @@ from replicator.engines.postgres.sql import statement
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError
 from replicator.model import position
-from replicator.ports.state import Checkpoint, Job, Parked, Progress, Wanted
+from replicator.ports.state import Checkpoint, Edited, Job, Parked, Progress, Wanted
 from replicator.ports.writer import Writer
 
 RETRIED = 1_000  # parked changes that are tried again at once
@@ -86,8 +86,18 @@ class PostgresFlowState:
     def parked(self, ids: Sequence[int]) -> list[Parked]:
         found = self._writer.query(_sql("parked"), (list(ids),))
         return [
-            Parked(link, key, reason, sqlstate, message, (waits, waits_key) if waits else None, payload, number)
-            for number, link, key, reason, sqlstate, message, waits, waits_key, payload in found
+            Parked(
+                link,
+                key,
+                reason,
+                sqlstate,
+                message,
+                (waits, waits_key) if waits else None,
+                payload,
+                number,
+                edits=[Edited(*edit) for edit in edits],
+            )
+            for number, link, key, reason, sqlstate, message, waits, waits_key, payload, edits in found
         ]
 
     def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None, str]]:
@@ -99,6 +109,9 @@ class PostgresFlowState:
 
     def retries(self) -> list[int]:
         return [row[0] for row in self._writer.query(_sql("retries"), (self._flow, self._flow, RETRIED))]
+
+    def discard(self) -> list[tuple[int, str, str]]:
+        return [(number, link, by) for number, link, by in self._writer.query(_sql("discard"), (self._flow,))]
 
     def halted(self, message: str) -> None:
         self._writer.execute(_sql("halted"), (message, self._flow))
@@ -157,7 +170,8 @@ class PostgresFlowState:
         self._plain().query(_sql("step_clock"), (STEP_PREFIX, str(greatest)))
 
     def tidy(self, keep_days: int) -> None:
-        self._writer.execute(_sql("tidy_conflicts"), (keep_days,))
+        for old in ("tidy_conflicts", "tidy_discarded", "tidy_edits"):
+            self._writer.execute(_sql(old), (keep_days,))
         self._writer.execute(_backfill("tidy"), (self._flow, keep_days))
         for table in self._tombstones:
             self._writer.execute(f"DELETE FROM {table} WHERE at < now() - make_interval(days => %s)", (keep_days,))
