@@ -65,7 +65,7 @@ class Exchange:
         pause = min(max(pause * 2, first), longest)
         self._blocked[flow.name] = (time.monotonic() + pause, pause)
         if flow.totals.waiting != error.message and first != BUSY_SECONDS[0]:
-            log.error("%s: %s -> %s", flow.name, error.message, error.hint)
+            log.error("%s -> %s", error.message, error.hint)
         flow.totals.waiting = error.message
         flow.totals.halted = error if isinstance(error, TooManyParked) else None
 

@@ -33,6 +33,7 @@ WORTH_ANOTHER_TRY = (UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION)  # once the rest o
 # Also after a rollback: else hundreds of refusals would be nested as deep.
 RELEASE = "RELEASE SAVEPOINT part; SET CONSTRAINTS ALL DEFERRED"
 MANY, MANY_PIECES = 200, 8  # so many changes are not halved but cut finer: with many at fault, each time all are staged again
+SAMPLED_FROM, SAMPLE = 1_000, 20  # changes
 LOCK_TIMEOUT_MS = 20  # while looking for the changes that somebody's lock holds up
 LOCKED_PARTS = 100  # more than that are not some users' rows: the table, or all of it, is locked
 
@@ -58,10 +59,11 @@ class CarefulWrite:
         self._parking = parking
         self._limit = limit
         self._locked = 0  # parts that a lock held up, in this transaction
+        self._sampled = False
 
     def begun(self) -> None:
         """A transaction has begun."""
-        self._locked = 0
+        self._locked, self._sampled = 0, False
 
     def hurry(self) -> None:
         """For the rest of the transaction nobody's lock is waited for long."""
@@ -98,6 +100,8 @@ class CarefulWrite:
                 for _, _, name, row in rows:
                     outcome.add(self._alone(name, row, tried))
                 return outcome
+        if tried.kind == "refused" and len(rows) >= SAMPLED_FROM and not self._sampled:
+            self._sample(rows)
         pieces = MANY_PIECES if len(rows) >= MANY else 2
         size = -(-len(rows) // pieces)
         outcome = Outcome()
@@ -107,6 +111,19 @@ class CarefulWrite:
             last = start + size >= len(rows) and len(piece) > 1 and not outcome.parked and tried.sqlstate != UNIQUE_VIOLATION
             outcome.add(self.in_parts(_by_link(piece), tried if last else None))
         return outcome
+
+    def _sample(self, rows: Sequence[tuple[int, int, str, RowChange]]) -> None:
+        """All of a large batch may be refused: a few changes, spread over it, tell before each is tried alone. One that needs
+        another of the batch is not refused for what it is, and does not count."""
+        self._sampled = True
+        refused = []
+        for place in range(SAMPLE):
+            _, _, name, row = rows[place * (len(rows) - 1) // (SAMPLE - 1)]
+            tried = self._under_savepoint({name: [row]}, only_try=True)
+            if isinstance(tried, Outcome) or tried.kind != "refused" or row.parked is not None:
+                return
+            refused.append((name, tried.sqlstate))
+        self._limit.check_sample(refused)
 
     def _alone(self, name: str, row: RowChange, refusal: WriteFailed) -> Outcome:
         """A change that is refused by itself."""

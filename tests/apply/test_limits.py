@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from replicator.apply import careful
 from tests.apply.conftest import Fresh
 from tests.apply.driving import column, parked, transaction, until
 from tests.two_way.pair_of_nodes import Pair
@@ -45,6 +46,18 @@ def test_more_than_half_of_a_batch(fresh: Fresh) -> None:
         pair.crash()
         pair.settle()
         assert (column(pair, "erp", "SELECT count(*) FROM item"), halted(pair)) == ([150], "")
+
+
+def test_a_large_batch_of_which_all_is_refused_is_not_tried_one_by_one(fresh: Fresh) -> None:
+    with fresh(TABLE.format("item"), CHECKED, LINK.format("item")) as pair:
+        insert(pair, careful.SAMPLED_FROM, 0)
+        until(pair, lambda: bool(pair.exchange.flows[0].totals.waiting))
+        assert "all of 20 changes that were tried out of 1,000 are refused, one of link item with SQLSTATE 23514" in halted(pair)
+        assert parked(pair) == []
+        pair.erp.execute("ALTER TABLE item DROP CONSTRAINT good")
+        pair.crash()
+        pair.settle()
+        assert column(pair, "erp", "SELECT count(*) FROM item") == [careful.SAMPLED_FROM]
 
 
 def test_few_changes_may_all_be_refused(fresh: Fresh) -> None:
@@ -109,7 +122,6 @@ def test_what_waits_for_a_record_does_not_count(fresh: Fresh) -> None:
 def test_a_broken_link_is_set_aside_and_the_others_go_on(fresh: Fresh, breaks: str, state: str, mends: str) -> None:
     both = TABLE.format("item") + ";" + TABLE.format("other")
     with fresh(both, both, LINK.format("item"), LINK.format("other")) as pair:
-        limits(pair, parked_percent=100)
         pair.exchange.turn()
         pair.erp.execute(breaks)  # type: ignore[call-overload]
         rows = "SELECT i, 'x' FROM generate_series(1, 300) i"
