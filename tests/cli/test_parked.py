@@ -254,6 +254,18 @@ def test_discard_wants_a_yes_and_leaves_a_trace(refused: tuple[Site, str, int]) 
     assert names(site) == ["Max"]
 
 
+def test_a_terminal_is_asked(refused: tuple[Site, str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    site, found, _ = refused
+    said = {"answer": "n\n"}
+    person = type("Terminal", (), {"isatty": lambda self: True, "readline": lambda self: said["answer"]})()
+    monkeypatch.setattr("sys.stdin", person)
+    assert site("parked", "discard", found).code == 1
+    assert site.rows("erp", "SELECT discard_by IS NULL FROM replicator.parked") == [(True,)]
+    said["answer"] = "y\n"
+    assert site("parked", "discard", found).code == 0
+    assert site.rows("erp", "SELECT discard_by IS NULL FROM replicator.parked") == [(False,)]
+
+
 def test_discard_beside_a_running_replicator(ready: Site) -> None:
     """What the replicator remembers goes with it: a later change of the record does not look for it."""
     ready.db("erp").execute("ALTER TABLE erp.customer ADD CONSTRAINT good CHECK (company <> 'bad')")
