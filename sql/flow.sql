@@ -24,11 +24,13 @@ INSERT INTO replicator.parked (flow, link, key, reason, sqlstate, message, waits
 SELECT flow, link, key, reason, sqlstate, message, waits_link, waits_key, payload, attempts,
        CASE WHEN first IS NOT NULL THEN now() + least(first * power(2, least(attempts - 1, 30)), longest) * interval '1 second' END
 FROM (SELECT n.*, COALESCE(before.attempts, 0) + 1 AS attempts
-      FROM (SELECT %s::text AS flow, r.link, ARRAY(SELECT jsonb_array_elements_text(r.key)) AS key, reason, sqlstate, message,
-                   waits_link, waits_key, payload, first, longest
-            FROM jsonb_to_recordset(%s::jsonb) AS r (link text, key jsonb, reason text, sqlstate text, message text, waits_link text,
-                                                     waits_key text, payload jsonb, first float8, longest float8)) AS n
+      FROM (SELECT %s::text AS flow, link, ARRAY(SELECT jsonb_array_elements_text(r.key)) AS key, reason, sqlstate, message,
+                   waits_link, waits_key, payload, first, longest, place
+            FROM ROWS FROM (jsonb_to_recordset(%s::jsonb) AS (link text, key jsonb, reason text, sqlstate text, message text,
+                            waits_link text, waits_key text, payload jsonb, first float8, longest float8))
+                 WITH ORDINALITY AS r (link, key, reason, sqlstate, message, waits_link, waits_key, payload, first, longest, place)) AS n
       LEFT JOIN replicator.parked AS before USING (flow, link, key)) AS r
+ORDER BY place
 ON CONFLICT (flow, link, key) DO UPDATE
 SET reason = excluded.reason, sqlstate = excluded.sqlstate, message = excluded.message, waits_link = excluded.waits_link,
     waits_key = excluded.waits_key, payload = excluded.payload, attempts = excluded.attempts, tried = now(), next_try = excluded.next_try
