@@ -27,7 +27,9 @@ def derive(programs: Mapping[str, Program], source: Writer, batch: Batch, change
         if not rows and not concerned:
             continue
         for row in rows:
-            concerned.pop(row.key, None)
+            beside = concerned.pop(row.key, None)
+            if beside is not None and row.op == UPDATE:
+                _changed_too(row, beside)
         more = list(concerned.values())
         read = _read(how, source, [row.key for row in (*rows, *more)])
         kept = []
@@ -67,6 +69,15 @@ def _concerned(program: Program, how: Derive, source: Writer, batch: Batch) -> d
                 row.touches = [Touch(row.fields, row.stamp, row.lsn)]
         source.execute(beside.clear)
     return found
+
+
+def _changed_too(row: RowChange, beside: RowChange) -> None:
+    """The record's own row has changed, and so has what other fields read beside it."""
+    more = beside.fields & ~row.fields
+    row.fields |= more
+    if row.touches and more:
+        row.touches = [*row.touches, Touch(more, beside.stamp, beside.lsn)]
+    row.stamp, row.lsn = max(row.stamp, beside.stamp), max(row.lsn, beside.lsn)
 
 
 def _names(program: Program) -> str:
