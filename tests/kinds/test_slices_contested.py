@@ -15,13 +15,14 @@ from tests.two_way.pair_of_nodes import Pair, linked
 
 HISTORIES = int(os.environ.get("REPLICATOR_HISTORIES", "40"))
 SEED = int(os.environ.get("REPLICATOR_SEED", "1"))
+MATCHED = LINKS | {"party": LINKS["party"].replace("fields:", "match: {crm: name, erp: name}\nfields:", 1)}
 ONE_OF_A_KIND = "ALTER TABLE erp.mechanism ADD UNIQUE (party_no, kind);"
 
 
 @pytest.fixture(scope="module")
 def pair(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder: Path = tmp_path_factory.mktemp("contested")
-    with linked(server, folder, "contested", CRM, ERP + ONE_OF_A_KIND, LINKS) as found:
+    with linked(server, folder, "contested", CRM, ERP + ONE_OF_A_KIND, MATCHED) as found:
         yield found
 
 
@@ -82,6 +83,18 @@ def test_it_is_replaced_while_the_column_is_edited(pair: Pair) -> None:
     here, there = phone.settled()
     assert here == there
     assert len(here) == 1
+
+
+def test_a_customer_keyed_twice_has_the_telephone_that_one_of_them_typed(pair: Pair) -> None:
+    """The CRM's account, still unread, has none; it has the ERP's by the time it is read."""
+    crm(pair, "INSERT INTO crm.account (name) VALUES ('twice')")
+    party = erp(pair, "INSERT INTO erp.party (name) VALUES ('twice') RETURNING no")
+    erp(pair, "INSERT INTO erp.mechanism (party_no, kind, value) VALUES (%s, 'phone', '77')", party)
+    while not pair.turn(1):
+        pair.exchange.wait(0.02)
+    pair.settle()
+    assert pair.rows("crm", "SELECT phone FROM crm.account WHERE name = 'twice'") == [("77",)]
+    assert pair.rows("erp", "SELECT value FROM erp.mechanism WHERE party_no = %s", (party,)) == [("77",)]
 
 
 def test_random_histories_end_alike(pair: Pair) -> None:
