@@ -231,7 +231,8 @@ class Flow:
 
     def _heal(self, changes: Changes) -> None:
         """Edits older than our last write on the source may have been written over: see program/heal.py."""
-        late = self._healing.late(changes, self._back.last_write if self._back else 0, self._midway)
+        last_write = self._back.last_write if self._back else 0
+        late = self._healing.late(changes, last_write, self.drained, self._midway)
         if not late:
             return
         self._source.begin()
@@ -375,7 +376,7 @@ class Flow:
     def wake_for(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
         """The flow of the other direction has made these pairs: what waits here for their records may go."""
         made = set()
-        for link, rows in pairs.items():
+        for link, rows in pairs.items() if self._parking.waits else ():
             if link in self.programs:
                 place = len(self.programs[link].link.side(self.programs[link].target).key)  # its source is our target
                 made |= {(link, keys[place]) for keys, *_ in rows}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
+from replicator.apply.outcome import MirrorRow
 from replicator.capture.batch import EXACT, RowChange
 from replicator.capture.block import Block
 from replicator.capture.edits import Edit
@@ -84,6 +85,25 @@ def _escaped(value: Value) -> Value:
     if not isinstance(value, bytes):
         return value
     return value.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+
+
+def pair_lines(rows: Sequence[MirrorRow]) -> Iterator[bytes]:
+    """Lines for `Mirror.load`."""
+    nothing = "\\N"
+    lines = [
+        "\t".join((*keys, str(seq), source or nothing, target or nothing, made or nothing))
+        for keys, seq, source, target, made in rows
+    ]
+    text = "\n".join(lines)
+    nulls = sum((source is None) + (target is None) + (made is None) for _, _, source, target, made in rows)
+    tabs = (len(rows[0][0]) + 3) * len(rows) if rows else 0
+    if text.count("\\") == nulls and text.count("\t") == tabs and text.count("\n") == len(rows) - 1 and "\r" not in text:
+        yield text.encode() + END
+        return
+    for keys, seq, source, target, made in rows:
+        values = _without_null([_escaped(part.encode()) for part in keys])
+        rest = [str(seq), source or nothing, target or nothing, made or nothing]
+        yield b"\t".join([*values, *(part.encode() for part in rest)]) + END  # type: ignore[list-item]
 
 
 @lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from replicator.apply.lines import pair_lines
 from replicator.apply.outcome import MirrorRow
 from replicator.apply.write import FEW_ROWS
 from replicator.ports.state import FlowState
@@ -17,8 +18,14 @@ def mirror(programs: Mapping[str, Program], source: Writer, state: FlowState, pa
     for name, found in pairs.items():
         statements = programs[name].mirror
         assert statements is not None
-        source.load(statements.load, [[*keys, seq, a, b, made] for keys, seq, a, b, made in found])
+        few = len(found) < FEW_ROWS
+        source.load_lines(statements.load, pair_lines(found))
+        alive = all(gone is None for _, _, gone, *_ in found)
+        if alive and source.execute(statements.fresh, prepared=few) == len(found):
+            source.execute(statements.clear, prepared=few)
+            continue  # keys that nobody knew, as nearly always
         for statement in statements.merge:
-            source.execute(statement, prepared=len(found) < FEW_ROWS)
+            source.execute(statement, prepared=few)
+        source.execute(statements.clear, prepared=few)
     state.mirrored(max(seq for found in pairs.values() for _, seq, *_ in found))
     source.commit(durable=False)

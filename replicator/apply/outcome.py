@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from replicator.capture.batch import Batch, RowChange
@@ -9,7 +10,7 @@ from replicator.ports.state import Parked
 
 # Keys of both sides as text, seq, and for a dead pair its position on the source, on the target, and its stamp;
 # for a pair whose record is a stub on the target the position 0/0 alone.
-MirrorRow = tuple[list[str], int, str | None, str | None, str | None]
+MirrorRow = tuple[Sequence[str], int, str | None, str | None, str | None]
 
 
 @dataclass(slots=True)

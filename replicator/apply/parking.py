@@ -42,6 +42,11 @@ class Parking:
         found = (self._by_key.get((link, row.first_key)) for link, rows in lists for row in rows)
         return {number for number in found if number is not None}
 
+    @property
+    def waits(self) -> bool:
+        """Whether any change waits for a record."""
+        return bool(self._waits)
+
     def concerns(self, link: str, block: Sequence[RowChange]) -> bool:
         """Whether a record of which a change is parked has changed again in this block."""
         parked = [key for name, key in self._by_key if name == link]

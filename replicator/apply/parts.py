@@ -118,6 +118,8 @@ class InParts:
 
     def _woken(self, outcome: Outcome, pairs: Mapping[str, Sequence[MirrorRow]]) -> Changes:
         """Changes that waited for the records of these pairs."""
+        if not (self._parking.waits or any(parked.waits for parked in outcome.parked)):
+            return {}
         made = {(name, keys[0]) for name, rows in pairs.items() for keys, _, *dead in rows if dead[2] is None}
         ids = self._parking.waiting_for(made) - set(outcome.unparked)
         changes: Changes = {}

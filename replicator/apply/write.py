@@ -328,9 +328,10 @@ class BatchWrite:
         program = self._programs[link]
         keys = program.feed.keys + len(program.link.side(program.target).key)
         found = outcome.pairs.setdefault(link, [])
-        for row in rows:
-            dead = row[keys + 1 :] or (None, None, None)
-            found.append((list(row[:keys]), int(row[keys]), *dead))
+        if rows and len(rows[0]) == keys + 1:
+            found += [(row[:keys], int(row[keys]), None, None, None) for row in rows]
+        else:
+            found += [(row[:keys], int(row[keys]), row[keys + 1], row[keys + 2], row[keys + 3]) for row in rows]
 
     def _look_up(self, sql: str, position: int, rows: Sequence[RowChange]) -> dict[bytes, bytes | None]:
         if isinstance(rows, Block):

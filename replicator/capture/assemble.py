@@ -199,20 +199,20 @@ class Assembler:
 
     def _relation(self, message: Relation) -> None:
         name = TableName(message.namespace, message.name)
-        if message.id in self._raw:
+        feeds = [bind(feed, message) for feed in self._feeds.get(name, ())]
+        known = self._raw.get(message.id)
+        if known is not None and [known.bound.positions] != [bound.positions for bound in feeds]:
             self._settle(message.id)
-        self._names[message.id] = name
-        self._bound[message.id] = [bind(feed, message) for feed in self._feeds.get(name, ())]
+        self._names[message.id], self._bound[message.id] = name, feeds
         beside = [bind_satellite(satellite, message) for satellite in self._satellites.get(name, ())]
         if beside:
             self._beside[message.id] = beside
         else:
             self._beside.pop(message.id, None)
-        feeds = self._bound[message.id]
-        if self._in_bulk and len(feeds) == 1 and not beside and is_plain(feeds[0].feed):
-            self._raw[message.id] = Raw(feeds[0])
-        else:
+        if not (self._in_bulk and len(feeds) == 1 and not beside and is_plain(feeds[0].feed)):
             self._raw.pop(message.id, None)
+        elif known is None or not known.messages:  # else: said once more, and nothing has changed
+            self._raw[message.id] = Raw(feeds[0])
 
     def _insert(self, message: Insert, size: int) -> None:
         if self._skipping:

@@ -44,8 +44,13 @@ def mirror_of(layout: Layout) -> Mirror:
             f" AND NOT EXISTS (SELECT FROM {mirror} d WHERE d.stamp IS NOT NULL AND d.seq > m.seq"
             f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ORDER BY {targets}, seq DESC",
             *_waits_no_more(layout, mirror),
-            f"DELETE FROM {mirror}",
         ),
+        # Key by key: a join could read all of the crosswalk for a few pairs.
+        fresh=f"INSERT INTO {crosswalk} ({listed}) SELECT {', '.join(f'm.{k}' for k in keys)} FROM {mirror} m"
+        f" LEFT JOIN LATERAL (SELECT true AS found FROM {crosswalk} x WHERE {same_source} LIMIT 1) a ON true"
+        f" LEFT JOIN LATERAL (SELECT true AS found FROM {crosswalk} x WHERE {same_target} LIMIT 1) b ON true"
+        f" WHERE a.found IS NULL AND b.found IS NULL",
+        clear=f"DELETE FROM {mirror}",
         recover=with_parameters(
             f"SELECT ARRAY[{texts}], seq, CASE WHEN stub IS NOT NULL THEN {STUB} END, NULL, NULL FROM {crosswalk} WHERE seq > {PARAMETER}"
             f" UNION ALL SELECT ARRAY[{texts}], seq, {source_lsn}::text, {target_lsn}::text, stamp::text FROM {tombstone} WHERE seq > {PARAMETER}"

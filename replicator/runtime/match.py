@@ -167,7 +167,7 @@ class Matcher:
         reader.execute(program.mirror.setup)
         rows = [[*a, *b, int(row[-3]), None, None, None] for a, b, row in zip(ours, theirs, made, strict=True)]
         reader.load(program.mirror.load, [[v.encode() if isinstance(v, str) else v for v in row] for row in rows])
-        for sql in program.mirror.merge:
+        for sql in (*program.mirror.merge, program.mirror.clear):
             reader.execute(sql)
         if not keep and link.two_way:
             masks = [(key, row[-1]) for key, row in zip(theirs, made, strict=True) if "1" in row[-1]]

@@ -25,6 +25,7 @@ class PostgresWriter:
         self._connection.prepared_max = PLANS
         with translated(node):
             self._connection.execute(f"SET lock_timeout = {lock_timeout_ms:d}")
+            self._connection.execute("SET enable_seqscan = off")
             if origin is not None:
                 self._connection.execute("SELECT pg_replication_origin_session_setup(%s)", (origin,))
 
