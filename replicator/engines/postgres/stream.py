@@ -151,9 +151,8 @@ class PostgresStream:
             return False
         self._receive(payload)
         assembler, get, take_row = self._assembler, self._pgconn.get_copy_data, self._assembler.take_row
-        for number in range(limit):
-            if assembler.ready and (number & 63 == 0 or self._enough(limit)):
-                break  # now and then whoever reads looks at the clock
+        room = 2 * limit - assembler.rows
+        while room > 0:
             try:
                 size, data = get(1)
             except psycopg.Error:
@@ -161,15 +160,12 @@ class PostgresStream:
             if size <= 0:
                 break
             payload = bytes(data)
-            while payload[0] == DATA_LETTER and payload[25] in ROWS and take_row(int.from_bytes(payload[26:30]), payload):
-                try:
-                    size, data = get(1)
-                except psycopg.Error:
-                    return True
-                if size <= 0:
-                    return True
-                payload = bytes(data)
+            room -= 1
+            if payload[0] == DATA_LETTER and payload[25] in ROWS and take_row(int.from_bytes(payload[26:30]), payload):
+                continue
             self._receive(payload)
+            if assembler.ready and (room & 63 == 0 or self._enough(limit)):
+                break  # now and then whoever reads looks at the clock
         return True
 
     def _next(self) -> bytes | None:
