@@ -26,6 +26,8 @@ class PostgresWriter:
         with translated(node):
             self._connection.execute(f"SET lock_timeout = {lock_timeout_ms:d}")
             self._connection.execute("SET enable_seqscan = off")
+            # The table without an index that is read all the same then seems so dear that every statement would be compiled.
+            self._connection.execute("SET jit = off")
             if origin is not None:
                 self._connection.execute("SELECT pg_replication_origin_session_setup(%s)", (origin,))
 
