@@ -184,7 +184,8 @@ class Flow:
         except WriteFailed as error:
             self._undo(staged)
             if self._pending is not batch or not batch.complete or self._midway:
-                raise NodeUnavailable(f"{self.name}: {error.message}", "the transaction is read again") from error
+                hint = "the transaction is read again"
+                raise NodeUnavailable(f"{self.name}: {error.message}", hint, **{**error.known, "flow": self.name}) from error
             raise
         outcome, self._carried, self._pending = self._carried, Outcome(), None
         self._after_commit(batch, outcome, here)
@@ -352,7 +353,8 @@ class Flow:
             mirror(self.programs, self._source, back._state, rows)
         except WriteFailed as error:
             # What is committed on the target is found again by `recover`.
-            raise NodeUnavailable(f"{self.name}: pairs could not be mirrored: {error.message}", error.hint) from error
+            message = f"{self.name}: pairs could not be mirrored: {error.message}"
+            raise NodeUnavailable(message, error.hint, **{**error.known, "flow": self.name}) from error
 
     def _undo(self, staged: Staged) -> None:
         self._writer.rollback()

@@ -12,6 +12,7 @@ import logging
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from replicator.errors import NodeUnavailable, ReplicatorError
 from replicator.exchange import Exchange
 from replicator.model.config import Config
 from replicator.pipeline import Flow
+from replicator.runtime.status import WAITS
 from replicator.runtime.wiring import NodePair, node_pairs, open_exchange
 
 log = logging.getLogger("replicator")
@@ -35,7 +37,8 @@ Watch = Callable[[Step], None]
 @dataclass
 class Daemon:
     """`run` blocks until `stop` is set. `totals`: flow -> its running totals, for status and metrics.
-    `flows`: those that are connected just now."""
+    `flows`: those that are connected just now. `away`: pair of nodes -> why its flows are not.
+    `turned`: pair of nodes -> when its loop last came round (time.monotonic)."""
 
     config: Config
     environ: Mapping[str, str]
@@ -43,6 +46,8 @@ class Daemon:
     stop: threading.Event = field(default_factory=threading.Event)
     totals: dict[str, Totals] = field(default_factory=dict)
     flows: dict[str, Flow] = field(default_factory=dict)
+    away: dict[NodePair, str] = field(default_factory=dict)
+    turned: dict[NodePair, float] = field(default_factory=dict)
     failed: ReplicatorError | None = None
 
     def run(self) -> None:
@@ -72,18 +77,20 @@ class Daemon:
             except NodeUnavailable as error:
                 if time.monotonic() - started > SETTLED_SECONDS:
                     pause = 0.1
-                log.warning("%s; trying again in %.1f s", error.message, pause)
+                self.away[pair] = error.message
+                log.warning("%s; trying again in %.1f s", error.message, pause, extra={"fields": {"nodes": pair, **error.known}})
                 self.stop.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
             except ReplicatorError as error:
                 self.failed = error
                 self.stop.set()
             except Exception:
-                log.exception("replicator %s-%s: this is a bug", *pair)
+                log.exception("replicator %s-%s: this is a bug", *pair, extra={"fields": {"nodes": pair}})
                 self.failed = ReplicatorError(f"exchange {pair[0]}-{pair[1]} failed unexpectedly", "please report the log above")
                 self.stop.set()
 
     def _run_once(self, pair: NodePair) -> None:
+        self.turned[pair] = time.monotonic()
         opened = open_exchange(self.config, pair, self.environ)
         exchange = opened.exchange
         try:
@@ -93,19 +100,26 @@ class Daemon:
                     flow.totals = before
                 self.totals[flow.name] = flow.totals
                 self.flows[flow.name] = flow
-            log.info("%s: running", " and ".join(flow.name for flow in exchange.flows))
-            self._loop(exchange)
+            names = [flow.name for flow in exchange.flows]
+            log.info("%s: running", " and ".join(names), extra={"fields": {"nodes": pair, "flows": names}})
+            self.away.pop(pair, None)
+            self._loop(pair, exchange)
         finally:
             for flow in exchange.flows:
                 self.flows.pop(flow.name, None)
             opened.close()
 
-    def _loop(self, exchange: Exchange) -> None:
+    def _loop(self, pair: NodePair, exchange: Exchange) -> None:
         tidied = time.monotonic()
+        waiting: dict[str, str] = {}
         while not self.stop.is_set():
+            self.turned[pair] = time.monotonic()
             steps = exchange.turn()
             for step in steps:
                 self.watch(step)
+                if step.outcome.parked:
+                    _tell_parked(step)
+            waiting = _tell_waiting(exchange, waiting)
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
                 for flow in exchange.flows:
@@ -113,3 +127,25 @@ class Daemon:
                     flow.ask_for_retries()
             if not steps:
                 exchange.wait(WAIT_SECONDS)
+
+
+def _tell_parked(step: Step) -> None:
+    """One line a link and reason, without keys and messages, which may hold values: those are in replicator.parked."""
+    told = Counter((parked.link, parked.reason, parked.sqlstate) for parked in step.outcome.parked)
+    for (link, reason, sqlstate), count in told.items():
+        known: dict[str, object] = {"flow": step.flow, "link": link, "reason": reason, "count": count}
+        if sqlstate:
+            known["sqlstate"] = sqlstate
+        state = f" (SQLSTATE {sqlstate})" if sqlstate else ""
+        level = logging.INFO if reason == WAITS else logging.WARNING
+        log.log(level, "%s: %d parked of %s: %s%s", step.flow, count, link, reason, state, extra={"fields": known})
+
+
+def _tell_waiting(exchange: Exchange, before: Mapping[str, str]) -> dict[str, str]:
+    """Says once when a flow begins to wait for somebody's lock, and once when it goes on. Gives what is the case now."""
+    waiting = {flow.name: flow.totals.waiting for flow in exchange.flows if flow.totals.waiting}
+    for name in waiting.keys() - before.keys():
+        log.warning("%s waits: %s", name, waiting[name], extra={"fields": {"flow": name}})
+    for name in before.keys() - waiting.keys():
+        log.info("%s goes on", name, extra={"fields": {"flow": name}})
+    return waiting

@@ -96,7 +96,8 @@ class Sampler(threading.Thread):
                 self.sample = self._ask(connection)
             except Exception as error:  # noqa: BLE001 - whatever it is, the flows must not suffer, and the next try may go well
                 if self.sample is not None:
-                    log.warning("%s: no metrics from here for now (%s)", self.node, type(error).__name__)
+                    known = {"node": self.node}
+                    log.warning("%s: no metrics for now (%s)", self.node, type(error).__name__, extra={"fields": known})
                 self.sample = None
                 if connection is not None:
                     connection.close()

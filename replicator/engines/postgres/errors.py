@@ -81,6 +81,7 @@ def translated(node: str) -> Iterator[None]:
         kind = kind_of(error)
         state = error.sqlstate or ""
         if kind == "lost":
-            raise NodeUnavailable(f"{node}: connection lost: {told(error)}", "it is tried again by itself") from error
+            message = f"{node}: connection lost: {told(error)}"
+            raise NodeUnavailable(message, "it is tried again by itself", node=node, sqlstate=state) from error
         hint = REMEDIES.get(state, "")
-        raise WriteFailed(f"{node}: {told(error)} (SQLSTATE {state})", hint, kind, state) from error
+        raise WriteFailed(f"{node}: {told(error)} (SQLSTATE {state})", hint, kind, state, node=node) from error
