@@ -53,7 +53,7 @@ def run(
     ] = "10s",
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", metavar="HOST:PORT", help="Serve metrics for Prometheus there; a PORT alone: on 127.0.0.1."),
+        typer.Option("--metrics", metavar="HOST:PORT", help="Serve metrics and health there; a PORT alone: on 127.0.0.1."),
     ] = None,
     reconcile_every: Annotated[
         str | None,
@@ -77,7 +77,7 @@ def run(
       replicator run
       replicator run --until-idle 5            in cron: catch up, then stop
       replicator run --dry-run                 flows, links, slots, start positions
-      replicator run --metrics 0.0.0.0:9187    and figures on http://HOST:9187/metrics
+      replicator run --metrics 0.0.0.0:9187    and figures on http://HOST:9187/metrics, /healthz, /readyz
       replicator run --reconcile-every 6h      and see that both sides agree, link by link
     """
     if once and until_idle is not None:
@@ -140,7 +140,7 @@ def _metrics(config: Config, daemon: Daemon, where: tuple[str, int] | None) -> I
     if where is None:
         yield
         return
-    from replicator.runtime.metrics import serving  # a web server is not what every run needs
+    from replicator.runtime.web import serving  # a web server is not what every run needs
 
     with serving(config, daemon, *where) as port:
         log.info("metrics: http://%s:%d/metrics", where[0], port, extra={"fields": {"host": where[0], "port": port}})

@@ -20,6 +20,7 @@ class Exchange:
 
     def __init__(self, flows: Sequence[Flow]) -> None:
         self.flows = tuple(flows)
+        self.turned = time.monotonic()  # when a step last began
         self._blocked: dict[str, tuple[float, float]] = {}  # flow -> (not before, pause)
         backs: tuple[Flow | None, ...] = tuple(reversed(self.flows)) if len(self.flows) == 2 else (None,)
         for flow, back in zip(self.flows, backs, strict=True):
@@ -34,9 +35,11 @@ class Exchange:
             not_before, pause = self._blocked.get(flow.name, (0.0, 0.0))
             if time.monotonic() < not_before:
                 continue
+            self.turned = time.monotonic()
             try:
                 step = flow.step()
                 while step is not None and flow.open:
+                    self.turned = time.monotonic()
                     steps.append(step)
                     step = flow.step()
             except WriteFailed as error:

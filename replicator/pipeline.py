@@ -158,7 +158,9 @@ class Flow:
         later: nothing is lost then, and the other direction may go on."""
         if self._pending is None and not self._midway and self.backfill.read():
             self.stream.ask()  # so that it says soon that it has come so far
+        at = time.perf_counter()
         batch = self._pending or self.stream.read(self._batch_rows)
+        at = self.totals.spent("read", at)
         if batch is None:
             batch = Batch()
             if not self._something_else():
@@ -170,12 +172,16 @@ class Flow:
         derive(self.programs, self._source, batch, changes)
         self._heal(changes)
         self.backfill.meet(changes)
+        at, copied = self.totals.spent("prepare", at), self._write.copied
         staged = self._write.staged()
         try:
             self._carried.add(self._write_batch(batch, changes))
             self._write_existing(batch)
             self._in_parts.wake(self._carried)
             self._carried.parked += self._truncated(batch)
+            copied = self._write.copied - copied
+            self.totals.seconds["copy"] += copied
+            at = self.totals.spent("write", at + copied)
             if not batch.complete:
                 self._pending = None
                 self._carried_rows += batch.rows
@@ -188,7 +194,9 @@ class Flow:
                 raise NodeUnavailable(f"{self.name}: {error.message}", hint, **{**error.known, "flow": self.name}) from error
             raise
         outcome, self._carried, self._pending = self._carried, Outcome(), None
+        at = self.totals.spent("commit", at)
         self._after_commit(batch, outcome, here)
+        self.totals.spent("mirror", at)
         if batch.commit_time:
             self.totals.behind_ms = (clock - batch.commit_time) / 1000
         return Step(self.name, batch, outcome, time.monotonic() - started, clock)

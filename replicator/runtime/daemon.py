@@ -38,7 +38,7 @@ Watch = Callable[[Step], None]
 class Daemon:
     """`run` blocks until `stop` is set. `totals`: flow -> its running totals, for status and metrics.
     `flows`: those that are connected just now. `away`: pair of nodes -> why its flows are not.
-    `turned`: pair of nodes -> when its loop last came round (time.monotonic)."""
+    `tried`, `exchanges`: pair of nodes -> when it was last attempted to connect them (time.monotonic), and what runs there."""
 
     config: Config
     environ: Mapping[str, str]
@@ -47,7 +47,8 @@ class Daemon:
     totals: dict[str, Totals] = field(default_factory=dict)
     flows: dict[str, Flow] = field(default_factory=dict)
     away: dict[NodePair, str] = field(default_factory=dict)
-    turned: dict[NodePair, float] = field(default_factory=dict)
+    tried: dict[NodePair, float] = field(default_factory=dict)
+    exchanges: dict[NodePair, Exchange] = field(default_factory=dict)
     failed: ReplicatorError | None = None
 
     def run(self) -> None:
@@ -67,6 +68,11 @@ class Daemon:
                 thread.join(0.2)
         if self.failed is not None:
             raise self.failed
+
+    def still(self, pair: NodePair) -> float:
+        """For how many seconds nothing has begun in the pair's loop: no step, and no attempt to connect."""
+        exchange, now = self.exchanges.get(pair), time.monotonic()
+        return now - max(self.tried.get(pair, now), exchange.turned if exchange else 0.0)
 
     def _keep_running(self, pair: NodePair) -> None:
         pause = 0.1
@@ -90,7 +96,7 @@ class Daemon:
                 self.stop.set()
 
     def _run_once(self, pair: NodePair) -> None:
-        self.turned[pair] = time.monotonic()
+        self.tried[pair] = time.monotonic()
         opened = open_exchange(self.config, pair, self.environ)
         exchange = opened.exchange
         try:
@@ -103,17 +109,18 @@ class Daemon:
             names = [flow.name for flow in exchange.flows]
             log.info("%s: running", " and ".join(names), extra={"fields": {"nodes": pair, "flows": names}})
             self.away.pop(pair, None)
-            self._loop(pair, exchange)
+            self.exchanges[pair] = exchange
+            self._loop(exchange)
         finally:
+            self.exchanges.pop(pair, None)
             for flow in exchange.flows:
                 self.flows.pop(flow.name, None)
             opened.close()
 
-    def _loop(self, pair: NodePair, exchange: Exchange) -> None:
+    def _loop(self, exchange: Exchange) -> None:
         tidied = time.monotonic()
         waiting: dict[str, str] = {}
         while not self.stop.is_set():
-            self.turned[pair] = time.monotonic()
             steps = exchange.turn()
             for step in steps:
                 self.watch(step)
