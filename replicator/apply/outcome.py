@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from replicator.capture.batch import Batch, RowChange
+from replicator.errors import TooManyParked
 from replicator.ports.state import Parked
 
 # Keys of both sides as text, seq, and for a dead pair its position on the source, on the target, and its stamp;
@@ -82,6 +83,7 @@ class Totals:
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     sizes: list[int] = field(default_factory=lambda: [0] * (len(SIZES) + 1))
     waiting: str = ""  # why the flow stands still just now
+    halted: TooManyParked | None = None  # and that this is for a person to see to
 
     def add(self, changes: int, transactions: int, outcome: Outcome, parked: int) -> None:
         self.changes += changes

@@ -17,18 +17,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from replicator.apply.outcome import Step, Totals
-from replicator.errors import NodeUnavailable, ReplicatorError
+from replicator.errors import NodeUnavailable, ReplicatorError, WriteFailed
 from replicator.exchange import Exchange
 from replicator.model.config import Config
+from replicator.model.failure import BY_ITSELF, POLICIES
 from replicator.pipeline import Flow
-from replicator.runtime.status import WAITS
 from replicator.runtime.wiring import NodePair, node_pairs, open_exchange
 
 log = logging.getLogger("replicator")
 
 WAIT_SECONDS = 0.5
 TIDY_SECONDS = 5.0
-LONGEST_PAUSE = 10.0
+ASK_SECONDS = 1.0  # how often it is asked what people want
+LOST = POLICIES["lost"]
+FIRST_PAUSE = 0.1  # seconds
 SETTLED_SECONDS = 1.0  # a connection that held so long was one: the next attempt is made at once
 
 Watch = Callable[[Step], None]
@@ -75,21 +77,22 @@ class Daemon:
         return now - max(self.tried.get(pair, now), exchange.turned if exchange else 0.0)
 
     def _keep_running(self, pair: NodePair) -> None:
-        pause = 0.1
+        pause = FIRST_PAUSE
         while not self.stop.is_set():
             started = time.monotonic()
             try:
                 self._run_once(pair)
-            except NodeUnavailable as error:
+            except ReplicatorError as error:
+                if not _passes(error):
+                    self.failed = error
+                    self.stop.set()
+                    return
                 if time.monotonic() - started > SETTLED_SECONDS:
-                    pause = 0.1
+                    pause = FIRST_PAUSE
                 self.away[pair] = error.message
                 log.warning("%s; trying again in %.1f s", error.message, pause, extra={"fields": {"nodes": pair, **error.known}})
                 self.stop.wait(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-            except ReplicatorError as error:
-                self.failed = error
-                self.stop.set()
+                pause = min(pause * 2, LOST.longest)
             except Exception:
                 log.exception("replicator %s-%s: this is a bug", *pair, extra={"fields": {"nodes": pair}})
                 self.failed = ReplicatorError(f"exchange {pair[0]}-{pair[1]} failed unexpectedly", "please report the log above")
@@ -118,20 +121,21 @@ class Daemon:
             opened.close()
 
     def _loop(self, exchange: Exchange) -> None:
-        tidied = time.monotonic()
-        waiting: dict[str, str] = {}
+        tidied, asked = time.monotonic(), 0.0
         while not self.stop.is_set():
+            if time.monotonic() - asked > ASK_SECONDS:
+                asked = time.monotonic()
+                for flow in exchange.flows:
+                    flow.ask_for_retries()
             steps = exchange.turn()
             for step in steps:
                 self.watch(step)
                 if step.outcome.parked:
                     _tell_parked(step)
-            waiting = _tell_waiting(exchange, waiting)
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
                 for flow in exchange.flows:
                     flow.tidy(self.config.settings.retention_days, self.config.settings.history_days)
-                    flow.ask_for_retries()
             if not steps:
                 exchange.wait(WAIT_SECONDS)
 
@@ -144,15 +148,10 @@ def _tell_parked(step: Step) -> None:
         if sqlstate:
             known["sqlstate"] = sqlstate
         state = f" (SQLSTATE {sqlstate})" if sqlstate else ""
-        level = logging.INFO if reason == WAITS else logging.WARNING
+        level = logging.INFO if reason in BY_ITSELF else logging.WARNING
         log.log(level, "%s: %d parked of %s: %s%s", step.flow, count, link, reason, state, extra={"fields": known})
 
 
-def _tell_waiting(exchange: Exchange, before: Mapping[str, str]) -> dict[str, str]:
-    """Says once when a flow begins to wait for somebody's lock, and once when it goes on. Gives what is the case now."""
-    waiting = {flow.name: flow.totals.waiting for flow in exchange.flows if flow.totals.waiting}
-    for name in waiting.keys() - before.keys():
-        log.warning("%s waits: %s", name, waiting[name], extra={"fields": {"flow": name}})
-    for name in before.keys() - waiting.keys():
-        log.info("%s goes on", name, extra={"fields": {"flow": name}})
-    return waiting
+def _passes(error: ReplicatorError) -> bool:
+    """Whether it is worth starting anew, after a while."""
+    return isinstance(error, NodeUnavailable) or (isinstance(error, WriteFailed) and POLICIES[error.kind].patient)

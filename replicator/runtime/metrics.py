@@ -41,7 +41,7 @@ ROUND_TRIPS = 3
 COUNTED_UPTO = 100_000  # rows; the size of a larger table is estimated
 LIMITS = "SET statement_timeout = '5s'; SET lock_timeout = '1s'"
 SLOT_STATES = ("reserved", "extended", "unreserved", "lost", "missing")  # PostgreSQL's wal_status, and no slot at all
-OWN_TABLES = ("conflict", "parked", "outbox")
+OWN_TABLES = ("conflict", "parked", "parked_edit", "discarded", "outbox")
 
 
 @dataclass
@@ -183,7 +183,8 @@ class Figures(Collector):
         yield from (connected, still)
 
     def _of_flows(self) -> Iterator[Metric]:
-        blocked = _gauge("flow_blocked", "Whether the flow waits for a lock that somebody holds.", "flow")
+        blocked = _gauge("flow_blocked", "Whether the flow waits: for a lock, for room on a disk, for a person.", "flow")
+        halted = _gauge("flow_halted", "Whether the flow stands still until a person has seen to it.", "flow")
         late = _gauge("lag_seconds", "From commit on the source to commit on the target, of the last transaction.", "flow")
         counters = {
             "transactions": _counter("transactions", "Transactions of users that were carried over.", "flow"),
@@ -196,6 +197,7 @@ class Figures(Collector):
         sizes = HistogramMetricFamily("replicator_batch_changes", "Changes in a batch.", labels=["flow"])
         for flow, totals in sorted(self._daemon.totals.copy().items()):
             blocked.add_metric([flow], bool(totals.waiting))
+            halted.add_metric([flow], totals.halted is not None)
             late.add_metric([flow], totals.behind_ms / 1000)
             for name, counter in counters.items():
                 counter.add_metric([flow], getattr(totals, name))
@@ -206,7 +208,7 @@ class Figures(Collector):
             upto = accumulate(totals.sizes)
             buckets = [(bound, float(next(upto))) for bound in (*map(str, SIZES), "+Inf")]
             sizes.add_metric([flow], buckets, totals.changes)
-        yield from (blocked, late, *counters.values(), written, spent, sizes)
+        yield from (blocked, halted, late, *counters.values(), written, spent, sizes)
 
     def _of_slots(self, known: dict[str, Sample]) -> Iterator[Metric]:
         behind = _gauge("lag_bytes", "WAL of the source that is not applied on the target yet.", "flow")

@@ -1,7 +1,7 @@
 """How the flows stand, from the databases alone: true whether a daemon runs or not, and wherever it runs.
 
 Promises: changes nothing; a node that cannot be reached leaves gaps in the picture, not an exception.
-`problems` are what a person must see to: records parked for another reason than waiting, slots that are gone.
+`problems` are what a person must see to: records that do not go on by themselves, flows that stand still, slots that are gone.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ from replicator.engines.postgres.status import (
 )
 from replicator.errors import ConfigurationError, NodeUnavailable, ReplicatorError
 from replicator.model.config import Config
+from replicator.model.failure import BY_ITSELF
 from replicator.model.finding import Finding
 from replicator.program import names
 from replicator.runtime.clocks import Distance, distances, read_clocks
 from replicator.runtime.lint import close_all, connect_all
 from replicator.runtime.wiring import flows_of, links_between, node_pairs
-
-WAITS = "waits"  # the reason of what goes on by itself when the record it refers to arrives
 
 
 @dataclass
@@ -57,6 +56,7 @@ class FlowStatus:
     conflict_kinds: dict[str, int] = field(default_factory=dict)
     parked: dict[str, int] = field(default_factory=dict)
     oldest_parked_seconds: float | None = None
+    halted: str | None = None
     backfills: list[BackfillState] = field(default_factory=list)
 
 
@@ -132,6 +132,7 @@ def as_document(status: Status) -> dict[str, Any]:
                 },
                 "parked": f.parked,
                 "oldest_parked_seconds": f.oldest_parked_seconds,
+                "halted": f.halted,
                 "backfills": [b.as_object() for b in f.backfills],
             }
             for f in status.flows
@@ -149,7 +150,7 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
         with translated(one.target):
             saved = checkpoints(target, [one.flow]).get(one.flow)
             if saved is not None:
-                one.position, one.checkpoint_seconds = saved.lsn, saved.seconds_ago
+                one.position, one.checkpoint_seconds, one.halted = saved.lsn, saved.seconds_ago, saved.halted
             for flow, kind, total, recent, waiting in conflict_counts(target):
                 if flow == one.flow:
                     one.conflict_kinds[kind] = total
@@ -182,16 +183,20 @@ def _problems(status: Status) -> list[Finding]:
             message = f"slot {flow.slot} on {flow.source} is {flow.slot_state}: changes may be missing on {flow.target}"
             hint = "compare the databases, then `replicator teardown` and `replicator init`"
             problems.append(Finding(where, "S002", message, hint))
+        if flow.halted:
+            message, _, hint = flow.halted.partition(" -> ")
+            problems.append(Finding(where, "S005", message, hint))
         for copy in flow.backfills:
             if copy.problem and copy.problem != backfills.CANCELLED:
                 message = f"{copy.why} of {copy.link} ended undone: {copy.problem}"
                 again = f"mend it, then `replicator backfill {copy.link} --from {flow.source}`"
                 problems.append(Finding(where, "S004", message, again))
         for reason, count in sorted(flow.parked.items()):
-            if reason != WAITS:
+            if reason not in BY_ITSELF:
                 records = "record is" if count == 1 else "records are"
                 message = f"{count:,} {records} parked: {reason}"
-                hint = f"table replicator.parked on {flow.target} has the reason and message of each"
+                option = f"--reason '{reason}'" if " " in reason else f"--reason {reason}"
+                hint = f"`replicator parked list --on {flow.target} {option}`"
                 problems.append(Finding(where, "S003", message, hint))
     return problems
 
