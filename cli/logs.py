@@ -1,6 +1,8 @@
 """Logging of a running daemon: lines for people or JSON objects, one event a line, on standard error.
 
-Promises: a traceback is only shown when asked for, for it may hold values; its place always is.
+Promises: with JSON every line is an object with time, level and message, and of flow, link, node, slot, sqlstate and the
+like what is known; no cell value and no password is in it. A traceback is only shown when asked for, for it may hold
+values; its place always is.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from .output import Output, masked
+from replicator.errors import ReplicatorError
+
+from .output import Output, as_object, masked
 
 
 class LogFormat(StrEnum):
-    text = "text"
+    human = "human"
     json = "json"
 
 
@@ -72,6 +76,13 @@ def start(output: Output, form: LogFormat, debug: bool = False) -> logging.Handl
     logger.propagate = False
     logger.addHandler(handler)
     return handler
+
+
+def failed(error: ReplicatorError) -> None:
+    """The end of a run, as an event."""
+    findings = [as_object(finding) for finding in getattr(error, "findings", ())]
+    fields = {**error.known, "hint": error.hint, **({"findings": findings} if findings else {})}
+    logging.getLogger("replicator").error("%s", error.message, extra={"fields": fields})
 
 
 def stop(handler: logging.Handler) -> None:

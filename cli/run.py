@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from replicator.apply.outcome import Totals
-from replicator.errors import NodeUnavailable
+from replicator.errors import NodeUnavailable, ReplicatorError
 from replicator.model.config import Config
 from replicator.runtime.daemon import Daemon
 from replicator.runtime.drain import Drain, Idle, all_flows
@@ -53,7 +53,7 @@ def run(
     ] = "10s",
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", metavar="HOST:PORT", help="Serve metrics for Prometheus there; a PORT alone: on 127.0.0.1."),
+        typer.Option("--metrics", metavar="HOST:PORT", help="Serve metrics and health there; a PORT alone: on 127.0.0.1."),
     ] = None,
     reconcile_every: Annotated[
         str | None,
@@ -61,7 +61,7 @@ def run(
     ] = None,
     log_format: Annotated[
         LogFormat | None,
-        typer.Option("--log-format", help="[default: text; with --json: json]"),
+        typer.Option("--log-format", envvar="REPLICATOR_LOG_FORMAT", help="[default: human; with --json: json]"),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -77,7 +77,7 @@ def run(
       replicator run
       replicator run --until-idle 5            in cron: catch up, then stop
       replicator run --dry-run                 flows, links, slots, start positions
-      replicator run --metrics 0.0.0.0:9187    and figures on http://HOST:9187/metrics
+      replicator run --metrics 0.0.0.0:9187    and figures on http://HOST:9187/metrics, /healthz, /readyz
       replicator run --reconcile-every 6h      and see that both sides agree, link by link
     """
     if once and until_idle is not None:
@@ -87,16 +87,16 @@ def run(
         raise typer.BadParameter("--reconcile-every 0 would never stop comparing; write 1h")
     where = None if metrics is None else endpoint(metrics)
     session = open_session(context, config, as_json)
-    loaded = session.load()
-    _refuse_errors(session, loaded, patient=not (once or until_idle is not None or dry_run))
-    status = read_status(loaded, session.environ)
-    require_initialised(status)
-    if dry_run:
-        _show_plan(session.output, status)
-        return 0
-    form = log_format or (LogFormat.json if session.output.as_json else LogFormat.text)
+    form = log_format or (LogFormat.json if session.output.as_json else LogFormat.human)
     handler = logs.start(session.output, form, (context.find_object(Common) or Common()).debug)
     try:
+        loaded = session.load()
+        _refuse_errors(session, loaded, patient=not (once or until_idle is not None or dry_run))
+        status = read_status(loaded, session.environ)
+        require_initialised(status)
+        if dry_run:
+            _show_plan(session.output, status)
+            return 0
         daemon = Daemon(loaded, session.environ)
         with (
             _metrics(loaded, daemon, where),
@@ -106,6 +106,13 @@ def run(
         ):
             daemon.run()
         _log_totals(daemon, "stopped: ")
+    except ReplicatorError as error:
+        if form is LogFormat.human:
+            raise
+        logs.failed(error)  # whoever reads the log as objects finds the end among them, not as text behind them
+        if session.output.as_json:
+            session.output.failure(error.message, error.hint, getattr(error, "findings", ()))
+        return error.exit_code
     finally:
         logs.stop(handler)
     session.output.document({"flows": {name: _totals(totals) for name, totals in sorted(daemon.totals.items())}})
@@ -133,10 +140,10 @@ def _metrics(config: Config, daemon: Daemon, where: tuple[str, int] | None) -> I
     if where is None:
         yield
         return
-    from replicator.runtime.metrics import serving  # a web server is not what every run needs
+    from replicator.runtime.web import serving  # a web server is not what every run needs
 
     with serving(config, daemon, *where) as port:
-        log.info("metrics: http://%s:%d/metrics", where[0], port)
+        log.info("metrics: http://%s:%d/metrics", where[0], port, extra={"fields": {"host": where[0], "port": port}})
         yield
 
 
@@ -161,7 +168,7 @@ def _refuse_errors(session: Session, config: Config, patient: bool) -> None:
     try:
         if unreachable and not patient:
             first = unreachable[0]
-            raise NodeUnavailable(f"{first.where}: {first.message}", first.hint)
+            raise NodeUnavailable(f"{first.where}: {first.message}", first.hint, node=str(first.where))
         catalog = read_catalog(config.links, connections)
         if not unreachable:
             check_applied(config, connections, catalog)

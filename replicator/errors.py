@@ -16,15 +16,16 @@ class ReplicatorError(Exception):
     """Something a person can mend.
 
     `message` names the thing that is wrong (node, table, slot, SQLSTATE);
-    `hint` says what to type or change.
+    `hint` says what to type or change; `known` is what a structured log tells apart (node, flow, slot, sqlstate).
     """
 
     exit_code = 3
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", **known: str) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.known = {name: value for name, value in known.items() if value}
 
     def __str__(self) -> str:
         return f"{self.message}\n  -> {self.hint}" if self.hint else self.message
@@ -68,8 +69,8 @@ class WriteFailed(ReplicatorError):
     fault        anything else that a person has to look at
     """
 
-    def __init__(self, message: str, hint: str, kind: Kind, sqlstate: str) -> None:
-        super().__init__(message, hint)
+    def __init__(self, message: str, hint: str, kind: Kind, sqlstate: str, **known: str) -> None:
+        super().__init__(message, hint, sqlstate=sqlstate, **known)
         self.kind = kind
         self.sqlstate = sqlstate
 

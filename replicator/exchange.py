@@ -27,6 +27,7 @@ class Exchange:
 
     def __init__(self, flows: Sequence[Flow]) -> None:
         self.flows = tuple(flows)
+        self.turned = time.monotonic()  # when the loop last came round, or the next part of a large transaction was begun
         self._blocked: dict[str, tuple[float, float]] = {}  # flow -> (not before, pause)
         backs: tuple[Flow | None, ...] = tuple(reversed(self.flows)) if len(self.flows) == 2 else (None,)
         for flow, back in zip(self.flows, backs, strict=True):
@@ -37,6 +38,7 @@ class Exchange:
     def turn(self) -> list[Step]:
         """One step of each flow that is not waiting for somebody's lock. A large transaction is finished first."""
         steps = []
+        self.turned = time.monotonic()
         for flow in self.flows:
             not_before, pause = self._blocked.get(flow.name, (0.0, 0.0))
             if time.monotonic() < not_before:
@@ -44,12 +46,15 @@ class Exchange:
             try:
                 step = flow.step()
                 while step is not None and flow.open:
+                    self.turned = time.monotonic()
                     steps.append(step)
                     step = flow.step()
             except (WriteFailed, TooManyParked) as error:
                 self._wait_for(flow, error, pause)
                 continue
             self._blocked.pop(flow.name, None)
+            if flow.totals.waiting:
+                log.info("%s goes on", flow.name, extra={"fields": {"flow": flow.name}})
             flow.totals.waiting, flow.totals.halted = "", None
             if step is not None:
                 steps.append(step)
@@ -65,8 +70,10 @@ class Exchange:
             first, longest = (policy.first or 0.0, policy.longest) if policy.action == "wait" else BUSY_SECONDS
         pause = min(max(pause * 2, first), longest)
         self._blocked[flow.name] = (time.monotonic() + pause, pause)
-        if flow.totals.waiting != error.message and first != BUSY_SECONDS[0]:
-            log.error("%s -> %s", error.message, error.hint)
+        if flow.totals.waiting != error.message:
+            level = logging.WARNING if first == BUSY_SECONDS[0] else logging.ERROR
+            fields = {"flow": flow.name, "hint": error.hint, **error.known}
+            log.log(level, "%s waits: %s -> %s", flow.name, error.message, error.hint, extra={"fields": fields})
         flow.totals.waiting = error.message
         flow.totals.halted = error if isinstance(error, TooManyParked) else None
 

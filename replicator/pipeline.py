@@ -166,7 +166,9 @@ class Flow:
         it should be tried again later: nothing is lost then, and the other direction may go on."""
         if self._pending is None and not self._midway and self.backfill.read():
             self.stream.ask()  # so that it says soon that it has come so far
+        at = time.perf_counter()
         batch = self._pending or self.stream.read(self._batch_rows)
+        at = self.totals.spent("read", at)
         if batch is None:
             batch = Batch()
             if not self._something_else():
@@ -178,12 +180,16 @@ class Flow:
         derive(self.programs, self._source, batch, changes)
         self._heal(changes)
         self.backfill.meet(changes)
+        at, copied = self.totals.spent("prepare", at), self._write.copied
         staged = self._write.staged()
         try:
             self._carried.add(self._write_batch(batch, changes))
             self._write_existing(batch)
             self._careful.wake(self._carried)
             self._carried.parked += truncated(self.programs, batch)
+            copied = self._write.copied - copied
+            self.totals.seconds["copy"] += copied
+            at = self.totals.spent("write", at + copied)
             if not batch.complete:
                 self._pending = None
                 self._carried_rows += batch.rows
@@ -194,12 +200,15 @@ class Flow:
             if isinstance(error, TooManyParked):
                 self._state.halted(f"{error.message} -> {error.hint}")
             if self._pending is not batch or not batch.complete or self._midway:
-                raise NodeUnavailable(f"{self.name}: {error.message}", "the transaction is read again") from error
+                hint = "the transaction is read again"
+                raise NodeUnavailable(f"{self.name}: {error.message}", hint, **{**error.known, "flow": self.name}) from error
             self._failures += 1
             raise
         self._failures = 0
         outcome, self._carried, self._pending = self._carried, Outcome(), None
+        at = self.totals.spent("commit", at)
         self._after_commit(batch, outcome, here)
+        self.totals.spent("mirror", at)
         if batch.commit_time:
             self.totals.behind_ms = (clock - batch.commit_time) / 1000
         return Step(self.name, batch, outcome, time.monotonic() - started, clock)
@@ -370,7 +379,8 @@ class Flow:
             mirror(self.programs, self._source, back._state, rows)
         except WriteFailed as error:
             # What is committed on the target is found again by `recover`.
-            raise NodeUnavailable(f"{self.name}: pairs could not be mirrored: {error.message}", error.hint) from error
+            message = f"{self.name}: pairs could not be mirrored: {error.message}"
+            raise NodeUnavailable(message, error.hint, **{**error.known, "flow": self.name}) from error
 
     def _undo(self, staged: Staged) -> None:
         self._writer.rollback()

@@ -19,9 +19,10 @@ SELECT slot_name::text, COALESCE(database::text, '-') FROM pg_catalog.pg_replica
 WHERE slot_name = ANY(%s) AND database IS DISTINCT FROM current_database();
 
 -- name: slot
--- Parameters: a checkpoint or NULL, the slot. Bytes from the checkpoint to the end of WAL, and bytes the slot keeps.
+-- Parameters: a checkpoint or NULL, the slot. Bytes the slot keeps, bytes from the checkpoint to the end of WAL, and bytes
+-- that may still be written before the slot is lost (NULL: the server has no such limit).
 SELECT active, COALESCE(wal_status, ''), pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,
-       confirmed_flush_lsn::text, pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint
+       confirmed_flush_lsn::text, pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint, safe_wal_size
 FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND database = current_database();
 
 -- name: lag

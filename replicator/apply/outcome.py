@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -61,9 +63,15 @@ class Step:
     applied_at: int  # the target's clock, microseconds since 2000
 
 
+# Where a flow's time goes: waiting for the next batch and decoding it; what precedes the writing (gather, derive, heal);
+# COPY into the stage; from projecting to the last row; checkpoint and commit; pairs made known on the source.
+STEPS = ("read", "prepare", "copy", "write", "commit", "mirror")
+SIZES = (1, 10, 100, 1_000, 10_000, 100_000)  # batches of at most so many changes are counted together
+
+
 @dataclass(slots=True)
 class Totals:
-    """Since the flow started."""
+    """Since the flow started. `seconds`: by step. `sizes`: batches by number of changes, the last are those above all SIZES."""
 
     transactions: int = 0
     changes: int = 0
@@ -72,6 +80,8 @@ class Totals:
     parked: int = 0
     batches: int = 0
     behind_ms: float = 0.0  # from the last transaction's commit on the source to its commit on the target
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    sizes: list[int] = field(default_factory=lambda: [0] * (len(SIZES) + 1))
     waiting: str = ""  # why the flow stands still just now
     halted: TooManyParked | None = None  # and that this is for a person to see to
 
@@ -80,7 +90,14 @@ class Totals:
         self.transactions += transactions
         self.conflicts += outcome.conflicts
         self.batches += 1
+        self.sizes[bisect_left(SIZES, changes)] += 1
         for counts in outcome.written.values():
             for what, rows in counts.items():
                 self.written[what] = self.written.get(what, 0) + rows
         self.parked = parked
+
+    def spent(self, step: str, since: float) -> float:
+        """Counts the time since then for a step. Gives the time now (time.perf_counter)."""
+        now = time.perf_counter()
+        self.seconds[step] += now - since
+        return now

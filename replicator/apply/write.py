@@ -10,6 +10,7 @@ refuses fails all of it; careful.py finds that row.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -68,6 +69,7 @@ class BatchWrite:
         self._hopeful = False
         self._disappointed = 0  # batches until inserts are thought to be new again
         self._announced: dict[str, int] = {}  # link -> the moment that was last announced of its writing
+        self.copied = 0.0  # seconds spent in COPY into the stage
         self._alone = False  # one record is being written
         self._few = False  # the rows being written are few: plans are kept for that
 
@@ -220,17 +222,21 @@ class BatchWrite:
     def _stage(self, program: Program, rows: Sequence[RowChange]) -> list[LookedUp]:
         """Fills the stage; gives what was looked up on the source for it."""
         if isinstance(rows, Chunk):
+            started = time.perf_counter()
             self._writer.load_lines(program.load, rows.left())
+            self.copied += time.perf_counter() - started
             return []
         looked_up: list[LookedUp] = [self._look_up(e.sql, e.position, rows) for e in program.enrichments]
         self._load(program, rows, looked_up)
         return looked_up
 
     def _load(self, program: Program, rows: Sequence[RowChange], looked_up: list[LookedUp]) -> None:
+        started = time.perf_counter()
         if isinstance(rows, Block):
             self._writer.load_lines(program.load, [block_lines(program, rows, looked_up)])
         else:
             self._writer.load(program.load, stage_lines(program, rows, looked_up))
+        self.copied += time.perf_counter() - started
 
     def _read_again(self, program: Program, rows: Sequence[RowChange]) -> None:
         """Takes the records as they are on the source now, if they are still there."""

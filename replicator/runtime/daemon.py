@@ -12,6 +12,7 @@ import logging
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from replicator.apply.outcome import Step, Totals
 from replicator.errors import NodeUnavailable, ReplicatorError, WriteFailed
 from replicator.exchange import Exchange
 from replicator.model.config import Config
-from replicator.model.failure import POLICIES
+from replicator.model.failure import BY_ITSELF, POLICIES
 from replicator.pipeline import Flow
 from replicator.runtime.wiring import NodePair, node_pairs, open_exchange
 
@@ -38,7 +39,8 @@ Watch = Callable[[Step], None]
 @dataclass
 class Daemon:
     """`run` blocks until `stop` is set. `totals`: flow -> its running totals, for status and metrics.
-    `flows`: those that are connected just now."""
+    `flows`: those that are connected just now. `away`: pair of nodes -> why its flows are not.
+    `tried`, `exchanges`: pair of nodes -> when it was last attempted to connect them (time.monotonic), and what runs there."""
 
     config: Config
     environ: Mapping[str, str]
@@ -46,6 +48,9 @@ class Daemon:
     stop: threading.Event = field(default_factory=threading.Event)
     totals: dict[str, Totals] = field(default_factory=dict)
     flows: dict[str, Flow] = field(default_factory=dict)
+    away: dict[NodePair, str] = field(default_factory=dict)
+    tried: dict[NodePair, float] = field(default_factory=dict)
+    exchanges: dict[NodePair, Exchange] = field(default_factory=dict)
     failed: ReplicatorError | None = None
 
     def run(self) -> None:
@@ -66,6 +71,11 @@ class Daemon:
         if self.failed is not None:
             raise self.failed
 
+    def still(self, pair: NodePair) -> float:
+        """For how many seconds nothing has begun in the pair's loop: no step, and no attempt to connect."""
+        exchange, now = self.exchanges.get(pair), time.monotonic()
+        return now - max(self.tried.get(pair, now), exchange.turned if exchange else 0.0)
+
     def _keep_running(self, pair: NodePair) -> None:
         pause = FIRST_PAUSE
         while not self.stop.is_set():
@@ -79,15 +89,17 @@ class Daemon:
                     return
                 if time.monotonic() - started > SETTLED_SECONDS:
                     pause = FIRST_PAUSE
-                log.warning("%s; trying again in %.1f s", error.message, pause)
+                self.away[pair] = error.message
+                log.warning("%s; trying again in %.1f s", error.message, pause, extra={"fields": {"nodes": pair, **error.known}})
                 self.stop.wait(pause)
                 pause = min(pause * 2, LOST.longest)
             except Exception:
-                log.exception("replicator %s-%s: this is a bug", *pair)
+                log.exception("replicator %s-%s: this is a bug", *pair, extra={"fields": {"nodes": pair}})
                 self.failed = ReplicatorError(f"exchange {pair[0]}-{pair[1]} failed unexpectedly", "please report the log above")
                 self.stop.set()
 
     def _run_once(self, pair: NodePair) -> None:
+        self.tried[pair] = time.monotonic()
         opened = open_exchange(self.config, pair, self.environ)
         exchange = opened.exchange
         try:
@@ -97,9 +109,13 @@ class Daemon:
                     flow.totals = before
                 self.totals[flow.name] = flow.totals
                 self.flows[flow.name] = flow
-            log.info("%s: running", " and ".join(flow.name for flow in exchange.flows))
+            names = [flow.name for flow in exchange.flows]
+            log.info("%s: running", " and ".join(names), extra={"fields": {"nodes": pair, "flows": names}})
+            self.away.pop(pair, None)
+            self.exchanges[pair] = exchange
             self._loop(exchange)
         finally:
+            self.exchanges.pop(pair, None)
             for flow in exchange.flows:
                 self.flows.pop(flow.name, None)
             opened.close()
@@ -114,12 +130,26 @@ class Daemon:
             steps = exchange.turn()
             for step in steps:
                 self.watch(step)
+                if step.outcome.parked:
+                    _tell_parked(step)
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
                 for flow in exchange.flows:
                     flow.tidy(self.config.settings.retention_days, self.config.settings.history_days)
             if not steps:
                 exchange.wait(WAIT_SECONDS)
+
+
+def _tell_parked(step: Step) -> None:
+    """One line a link and reason, without keys and messages, which may hold values: those are in replicator.parked."""
+    told = Counter((parked.link, parked.reason, parked.sqlstate) for parked in step.outcome.parked)
+    for (link, reason, sqlstate), count in told.items():
+        known: dict[str, object] = {"flow": step.flow, "link": link, "reason": reason, "count": count}
+        if sqlstate:
+            known["sqlstate"] = sqlstate
+        state = f" (SQLSTATE {sqlstate})" if sqlstate else ""
+        level = logging.INFO if reason in BY_ITSELF else logging.WARNING
+        log.log(level, "%s: %d parked of %s: %s%s", step.flow, count, link, reason, state, extra={"fields": known})
 
 
 def _passes(error: ReplicatorError) -> bool:

@@ -1,4 +1,4 @@
-"""What a running daemon tells a Prometheus: `replicator run --metrics HOST:PORT`.
+"""What a running daemon tells a Prometheus (runtime/web.py serves it).
 
 Promises: a scrape reads memory alone, so it waits for nothing and disturbs no flow. What only the databases know is asked
 every `SAMPLE_SECONDS` by a thread a node, over connections of their own, in single statements that give up soon; a node
@@ -11,26 +11,26 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import psycopg
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from replicator.apply.outcome import SIZES
 from replicator.engines.postgres.backfills import BackfillState, states
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.history import kept_conflicts
 from replicator.engines.postgres.reconciled import Reconciled, results
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
 from replicator.engines.postgres.status import bytes_after, parked_counts, rows_in_state, slot_state
-from replicator.errors import ConfigurationError
 from replicator.model.config import Config
 from replicator.model.position import text as position_text
 from replicator.program import names
 from replicator.runtime.clocks import Reading, distances, read_clock
 from replicator.runtime.daemon import Daemon
+from replicator.runtime.drain import all_flows
 from replicator.runtime.history import OPEN
 from replicator.runtime.wiring import dsn_of, flows_of, links_between, node_pairs
 
@@ -40,16 +40,20 @@ SAMPLE_SECONDS = 15.0
 ROUND_TRIPS = 3
 COUNTED_UPTO = 100_000  # rows; the size of a larger table is estimated
 LIMITS = "SET statement_timeout = '5s'; SET lock_timeout = '1s'"
+SLOT_STATES = ("reserved", "extended", "unreserved", "lost", "missing")  # PostgreSQL's wal_status, and no slot at all
 OWN_TABLES = ("conflict", "parked", "parked_edit", "discarded", "outbox")
 
 
 @dataclass
 class Lag:
-    """Of a flow that a node feeds. `behind`: WAL that is not applied yet; `kept`: WAL that the slot holds back."""
+    """Of a flow that a node feeds. `behind`: WAL that is not applied yet; `kept`: WAL that the slot holds back;
+    `safe`: WAL that may be written until the slot is lost; `state`: one of SLOT_STATES."""
 
-    active: bool
-    behind: int | None
-    kept: int | None
+    active: bool = False
+    behind: int | None = None
+    kept: int | None = None
+    safe: int | None = None
+    state: str = "missing"
 
 
 @dataclass
@@ -96,7 +100,8 @@ class Sampler(threading.Thread):
                 self.sample = self._ask(connection)
             except Exception as error:  # noqa: BLE001 - whatever it is, the flows must not suffer, and the next try may go well
                 if self.sample is not None:
-                    log.warning("%s: no metrics from here for now (%s)", self.node, type(error).__name__)
+                    known = {"node": self.node}
+                    log.warning("%s: no metrics for now (%s)", self.node, type(error).__name__, extra={"fields": known})
                 self.sample = None
                 if connection is not None:
                     connection.close()
@@ -108,9 +113,7 @@ class Sampler(threading.Thread):
     def _ask(self, connection: psycopg.Connection) -> Sample:
         sample = Sample(read_clock(connection, ROUND_TRIPS))
         for flow in self._flows:
-            lag = self._lag(connection, flow)
-            if lag is not None:
-                sample.lags[flow] = lag
+            sample.lags[flow] = self._lag(connection, flow)
         if has_state(connection):
             sample.conflicts = kept_conflicts(connection)
             sample.parked = parked_counts(connection)
@@ -127,18 +130,18 @@ class Sampler(threading.Thread):
                     sample.rows.append((kind, of_link, count))
         return sample
 
-    def _lag(self, connection: psycopg.Connection, flow: str) -> Lag | None:
+    def _lag(self, connection: psycopg.Connection, flow: str) -> Lag:
         connected = self._daemon.flows.get(flow)
         if connected is not None:
             self._applied[flow] = connected.drained
         applied = self._applied.get(flow)
         slot = slot_state(connection, slot_name(flow), None if applied is None else position_text(applied))
         if slot is None:
-            return None
+            return Lag(behind=None if applied is None else bytes_after(connection, position_text(applied)))
         behind = slot.behind_bytes
         if behind is None and slot.confirmed is not None:
             behind = bytes_after(connection, slot.confirmed)
-        return Lag(slot.active, behind, slot.kept_bytes)
+        return Lag(slot.active, behind, slot.kept_bytes, slot.safe_bytes, slot.status)
 
 
 class Figures(Collector):
@@ -150,6 +153,7 @@ class Figures(Collector):
         self._samplers = samplers
 
     def collect(self) -> Iterator[Metric]:
+        yield from self._of_loops()
         yield from self._of_flows()
         samples = {sampler.node: sampler.sample for sampler in self._samplers}
         known = {node: sample for node, sample in samples.items() if sample is not None}
@@ -169,9 +173,18 @@ class Figures(Collector):
             clocks.add_metric([found.one, found.other], found.ahead_ms / 1000)
         yield clocks
 
-    def _of_flows(self) -> Iterator[Metric]:
+    def _of_loops(self) -> Iterator[Metric]:
         connected = _gauge("flow_connected", "Whether the flow has its connections just now.", "flow")
-        blocked = _gauge("flow_blocked", "Whether the flow waits for a lock that somebody holds.", "flow")
+        for flow in sorted(all_flows(self._config)):
+            connected.add_metric([flow], flow in self._daemon.flows)
+        still = _gauge("loop_still_seconds", "How long ago the last step of these two nodes' flows began.", "nodes")
+        for pair in node_pairs(self._config):
+            still.add_metric(["-".join(pair)], self._daemon.still(pair))
+        yield from (connected, still)
+
+    def _of_flows(self) -> Iterator[Metric]:
+        blocked = _gauge("flow_blocked", "Whether the flow waits: for a lock, for room on a disk, for a person.", "flow")
+        halted = _gauge("flow_halted", "Whether the flow stands still until a person has seen to it.", "flow")
         late = _gauge("lag_seconds", "From commit on the source to commit on the target, of the last transaction.", "flow")
         counters = {
             "transactions": _counter("transactions", "Transactions of users that were carried over.", "flow"),
@@ -180,27 +193,38 @@ class Figures(Collector):
             "conflicts": _counter("conflicts_logged", "Conflicts that were logged.", "flow"),
         }
         written = _counter("rows_written", "Rows written on the target.", "flow", "operation")
+        spent = _counter("step_seconds", "Where the flow's time goes; what is left of a second is waiting.", "flow", "step")
+        sizes = HistogramMetricFamily("replicator_batch_changes", "Changes in a batch.", labels=["flow"])
         for flow, totals in sorted(self._daemon.totals.copy().items()):
-            connected.add_metric([flow], flow in self._daemon.flows)
             blocked.add_metric([flow], bool(totals.waiting))
+            halted.add_metric([flow], totals.halted is not None)
             late.add_metric([flow], totals.behind_ms / 1000)
             for name, counter in counters.items():
                 counter.add_metric([flow], getattr(totals, name))
             for operation, rows in sorted(totals.written.copy().items()):
                 written.add_metric([flow, operation], rows)
-        yield from (connected, blocked, late, *counters.values(), written)
+            for step, seconds in totals.seconds.items():
+                spent.add_metric([flow, step], seconds)
+            upto = accumulate(totals.sizes)
+            buckets = [(bound, float(next(upto))) for bound in (*map(str, SIZES), "+Inf")]
+            sizes.add_metric([flow], buckets, totals.changes)
+        yield from (blocked, halted, late, *counters.values(), written, spent, sizes)
 
     def _of_slots(self, known: dict[str, Sample]) -> Iterator[Metric]:
         behind = _gauge("lag_bytes", "WAL of the source that is not applied on the target yet.", "flow")
         kept = _gauge("slot_kept_bytes", "WAL that the source keeps for the flow.", "flow")
+        safe = _gauge("slot_safe_bytes", "WAL that may still be written until the slot is lost, where there is a limit.", "flow")
         active = _gauge("slot_active", "Whether somebody reads the flow's slot.", "flow")
+        state = _gauge("slot_state", "1 for the state that the slot is in, PostgreSQL's wal_status or missing.", "flow", "state")
         for sample in known.values():
             for flow, lag in sample.lags.items():
                 active.add_metric([flow], lag.active)
-                for gauge, value in ((behind, lag.behind), (kept, lag.kept)):
+                for name in SLOT_STATES:
+                    state.add_metric([flow, name], name == lag.state)
+                for gauge, value in ((behind, lag.behind), (kept, lag.kept), (safe, lag.safe)):
                     if value is not None:
                         gauge.add_metric([flow], value)
-        yield from (behind, kept, active)
+        yield from (behind, kept, safe, active, state)
 
     def _of_state(self, known: dict[str, Sample]) -> Iterator[Metric]:
         logged = _gauge("conflicts", "Conflicts in the log, as long as they are kept.", "flow", "link", "kind")
@@ -241,30 +265,6 @@ class Figures(Collector):
                 if copy.expected is not None:
                     left.add_metric(labels, max(0, copy.expected - copy.records))
         yield from (age, differences, done, left)
-
-
-@contextmanager
-def serving(config: Config, daemon: Daemon, host: str, port: int) -> Iterator[int]:
-    """Serves until left. Gives the port, which the system chooses for 0."""
-    leave = threading.Event()
-    samplers = [Sampler(config, daemon, node.name, leave) for node in config.nodes]
-    registry = CollectorRegistry()
-    registry.register(Figures(config, daemon, samplers))
-    try:
-        server, _ = start_http_server(port, host, registry)
-    except (OSError, OverflowError) as error:
-        said = getattr(error, "strerror", None) or "no such address"
-        raise ConfigurationError(f"metrics cannot be served on {host}:{port}: {said}", "choose another for --metrics") from None
-    for sampler in samplers:
-        sampler.start()
-    try:
-        yield server.server_port
-    finally:
-        leave.set()
-        server.shutdown()
-        server.server_close()
-        for sampler in samplers:
-            sampler.join(1.0)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 from replicator.errors import ReplicatorError
 from replicator.model.config import Config
@@ -42,10 +43,11 @@ class Rounds(threading.Thread):
         try:
             report = reconcile(self._config, self._environ, (name,), Options())
         except ReplicatorError as error:
-            log.warning("reconcile of %s was not possible: %s", name, error.message)
+            known = {"link": name, **error.known}
+            log.warning("reconcile of %s was not possible: %s", name, error.message, extra={"fields": known})
             return
         for result in report.links:
-            fields = {"link": name, "differences": len(result.differences), "seconds": round(result.seconds, 3)}
+            fields: dict[str, Any] = {"link": name, "differences": len(result.differences), "seconds": round(result.seconds, 3)}
             if result.problem:
                 log.warning("reconcile of %s was not possible: %s", name, result.problem, extra={"fields": fields})
             elif len(result.differences):

@@ -184,6 +184,9 @@ def _flow(
         raise SourceLost(
             f"{flow}: {problem}. Changes of {source} after its position {position_text(saved.lsn)} may be missing on {target}",
             "nothing is continued in silence: compare the two databases, then `replicator teardown` and `init` start afresh",
+            flow=flow,
+            node=source,
+            slot=slot,
         )
     clock = Clock(numbers[0])
     feeds: dict[TableName, list] = {}  # type: ignore[type-arg]

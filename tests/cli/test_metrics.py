@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import socket
-import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from replicator_cli.run import endpoint
-
-from replicator.mapping.config import load_config
-from replicator.runtime import metrics
-from replicator.runtime.daemon import Daemon
 
 from .conftest import Site
 from .history_site import conflict, insert, prepare, until, waiting
-
-Figures = dict[tuple[str, ...], float]
-
-
-def scrape(port: int) -> Figures:
-    """(name, label values...) -> value; labels in the order of their names."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        assert answer.status == 200
-        text = answer.read().decode()
-    return {
-        (sample.name.removeprefix("replicator_"), *(sample.labels[name] for name in sorted(sample.labels))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-@contextmanager
-def served(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A daemon in a thread, sampled five times a second. Gives the port."""
-    monkeypatch.setattr(metrics, "SAMPLE_SECONDS", 0.2)
-    config, _ = load_config(site.folder / "replicator.yaml", site.environ)
-    assert config is not None
-    daemon = Daemon(config, site.environ)
-    thread = threading.Thread(target=daemon.run)
-    thread.start()
-    try:
-        with metrics.serving(config, daemon, "127.0.0.1", 0) as port:
-            yield port
-    finally:
-        daemon.stop.set()
-        thread.join(30)
-    assert not thread.is_alive()
+from .serving import scrape, served
 
 
 def test_figures(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +33,8 @@ def test_figures(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         )
     assert locks in ([], [("idle", None)])
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert [name for name, *_ in found if f"`replicator_{name}`" not in readme and f"`_{name}`" not in readme] == []
+    told = {re.sub("_(count|sum|bucket)$", "", name) for name, *_ in found}
+    assert [name for name in told if f"`replicator_{name}`" not in readme and f"`_{name}`" not in readme] == []
     expected = {
         ("node_up", "crm"): 1, ("node_up", "erp"): 1,
         ("flow_connected", "crm_to_erp"): 1, ("flow_connected", "erp_to_crm"): 1, ("flow_blocked", "crm_to_erp"): 0,
@@ -91,6 +53,17 @@ def test_figures(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert abs(found["clock_distance_seconds", "crm", "erp"]) < 0.1
     assert 0 <= found["sample_age_seconds", "crm"] < 5
     assert found["parked_oldest_seconds", "crm_to_erp", "refused"] >= 0
+    assert found["slot_state", "crm_to_erp", "reserved"] == 1
+    assert found["slot_state", "crm_to_erp", "lost"] == 0
+    assert found["loop_still_seconds", "crm-erp"] < 5
+    assert found["batch_changes_count", "crm_to_erp"] == found["batches_total", "crm_to_erp"]
+    assert found["batch_changes_sum", "crm_to_erp"] == 2
+    assert found["batch_changes_bucket", "crm_to_erp", "1"] < found["batch_changes_bucket", "crm_to_erp", "10"]
+    assert found["batch_changes_bucket", "crm_to_erp", "+Inf"] == found["batches_total", "crm_to_erp"]
+    steps = {key[2]: seconds for key, seconds in found.items() if key[:2] == ("step_seconds_total", "crm_to_erp")}
+    assert set(steps) == {"read", "prepare", "copy", "write", "commit", "mirror"}
+    assert min(steps.values()) > 0
+    assert sum(steps.values()) < 60
 
 
 def test_a_node_away(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +75,8 @@ def test_a_node_away(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         found = scrape(port)
     assert found["node_up", "erp"] == 0
     assert found["slot_active", "crm_to_erp"] == 0
-    assert not [key for key in found if key[0] in {"clock_distance_seconds", "flow_connected"}]
+    assert found["flow_connected", "crm_to_erp"] == found["flow_connected", "erp_to_crm"] == 0
+    assert not [key for key in found if key[0] == "clock_distance_seconds"]
 
 
 def test_a_table_that_is_locked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,3 +119,19 @@ def test_the_option(ready: Site) -> None:
 )
 def test_places(text: str, value: tuple[str, int]) -> None:
     assert endpoint(text) == value
+
+
+def test_a_slot_near_its_limit_and_one_that_is_gone(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = ready.db("crm")
+    ready.instead("erp", port="1")  # so that nobody reads the slot
+    db.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'")
+    db.execute("SELECT pg_reload_conf()")
+    try:
+        with served(ready, monkeypatch) as port:
+            until(lambda: 0 < scrape(port).get(("slot_safe_bytes", "crm_to_erp"), 0) < 2**31)
+            db.execute("SELECT pg_drop_replication_slot('replicator_crm_to_erp')")
+            until(lambda: scrape(port)["slot_state", "crm_to_erp", "missing"] == 1)
+            assert scrape(port)["slot_state", "crm_to_erp", "reserved"] == 0
+    finally:
+        db.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        db.execute("SELECT pg_reload_conf()")

@@ -5,6 +5,7 @@ Promises: a failure says which node, what the server said and what to do, never 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
@@ -18,18 +19,13 @@ from replicator.errors import ConfigurationError, NodeUnavailable
 SESSION = (
     "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c timezone=UTC -c bytea_output=hex -c xmloption=content"
 )
+PORTS = re.compile(r"[\d,]*")
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "connect_timeout": 10}
 
 
 def connect(node: str, dsn: str, purpose: str, replication: bool = False) -> psycopg.Connection:
     """A connection in autocommit mode. `purpose` shows in pg_stat_activity as part of application_name."""
-    try:
-        given = conninfo.conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        raise ConfigurationError(
-            f"{node}: the DSN in the environment is not one that PostgreSQL understands",
-            "write it as postgresql://user:password@host:port/database",
-        ) from None
+    given = _taken_apart(node, dsn)
     options = f"{given.get('options') or ''} {SESSION}".strip()
     settings: dict[str, Any] = {**KEEPALIVE, "options": options}
     if replication:
@@ -40,7 +36,30 @@ def connect(node: str, dsn: str, purpose: str, replication: bool = False) -> psy
         state = error.sqlstate or _state_in(str(error))
         place = f"{given.get('host') or 'local socket'}:{given.get('port') or 5432}"
         hint = REMEDIES.get(state, "check that the server runs and that host, port and database in the DSN are right")
-        raise NodeUnavailable(f"{node}: cannot connect to {place}: {_reason(error)}", hint) from None
+        raise NodeUnavailable(f"{node}: cannot connect to {place}: {_reason(error)}", hint, node=node, sqlstate=state) from None
+
+
+def _taken_apart(node: str, dsn: str) -> dict[str, Any]:
+    """The DSN's parts; never those of one whose password has slipped into host, port or database, which messages do show."""
+    try:
+        given = conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        given = None
+    if given is None or _slipped(dsn, given):
+        raise ConfigurationError(
+            f"{node}: the DSN in the environment is not one that PostgreSQL understands",
+            "write it as postgresql://user:password@host:port/database, with @ / : ? # % of the password as "
+            "%40 %2F %3A %3F %23 %25",
+            node=node,
+        )
+    return given
+
+
+def _slipped(dsn: str, given: dict[str, Any]) -> bool:
+    """Whether a URI has an @ or / in its password that is not written as %40 or %2F: it is taken apart at the wrong place."""
+    if not dsn.startswith(("postgres://", "postgresql://")):
+        return False
+    return "@" in f"{given.get('host') or ''}{given.get('dbname') or ''}" or not PORTS.fullmatch(str(given.get("port") or ""))
 
 
 def _reason(error: psycopg.OperationalError) -> str:

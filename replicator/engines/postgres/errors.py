@@ -52,6 +52,7 @@ def translated(node: str) -> Iterator[None]:
         kind = _kind(error)
         state = error.sqlstate or ""
         if kind == "lost":
-            raise NodeUnavailable(f"{node}: connection lost: {told(error)}", POLICIES[kind].remedy) from error
+            message = f"{node}: connection lost: {told(error)}"
+            raise NodeUnavailable(message, POLICIES[kind].remedy, node=node, sqlstate=state) from error
         hint = REMEDIES.get(state) or POLICIES[kind].remedy
-        raise WriteFailed(f"{node}: {told(error)} (SQLSTATE {state})", hint, kind, state) from error
+        raise WriteFailed(f"{node}: {told(error)} (SQLSTATE {state})", hint, kind, state, node=node) from error

@@ -47,13 +47,16 @@ class SavedCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
-    """`kept_bytes`: WAL that the server keeps for it; `behind_bytes`: WAL after the checkpoint it was asked for."""
+    """`kept_bytes`: WAL that the server keeps for it; `behind_bytes`: WAL after the checkpoint it was asked for; `status`:
+    PostgreSQL's wal_status; `safe_bytes`: WAL that may be written until it is lost, None without a limit."""
 
     active: bool
     lost: bool
     kept_bytes: int | None
     confirmed: str | None
     behind_bytes: int | None
+    status: str
+    safe_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,8 @@ def slot_state(connection: psycopg.Connection, slot: str, checkpoint: str | None
     row = connection.execute(_sql("slot"), (checkpoint, slot)).fetchone()
     if row is None:
         return None
-    active, wal_status, kept, confirmed, behind = row
-    return SlotState(active, wal_status == "lost", kept, confirmed, behind)
+    active, wal_status, kept, confirmed, behind, safe = row
+    return SlotState(active, wal_status == "lost", kept, confirmed, behind, wal_status, safe)
 
 
 def bytes_after(connection: psycopg.Connection, position: str) -> int:

@@ -98,7 +98,8 @@ class PostgresStream:
             last_data = last_data or now
             if assembler.in_transaction:
                 if now - last_data > SILENCE_SECONDS:
-                    raise NodeUnavailable(f"{self._node}: the server stopped in the middle of a transaction", "reconnecting")
+                    message = f"{self._node}: the server stopped in the middle of a transaction"
+                    raise NodeUnavailable(message, "reconnecting", node=self._node)
             elif not (self._behind and assembler.rows and now - last_data < LINGER_SECONDS and now - started < GATHER_SECONDS):
                 break
             # The server is in the middle of sending: it costs less to wait than to apply a few rows.
@@ -178,16 +179,15 @@ class PostgresStream:
         if size > 0:
             return bytes(data)
         if size == -1:
-            raise NodeUnavailable(f"{self._node}: the server ended the replication stream", "reconnecting")
+            raise NodeUnavailable(f"{self._node}: the server ended the replication stream", "reconnecting", node=self._node)
         return None
 
     def _copy_data(self) -> tuple[int, memoryview]:
         try:
             return self._pgconn.get_copy_data(1)
         except psycopg.Error as error:
-            raise NodeUnavailable(
-                f"{self._node}: replication stream broke: {_first_line(self._pgconn)}", "reconnecting"
-            ) from error
+            message = f"{self._node}: replication stream broke: {_first_line(self._pgconn)}"
+            raise NodeUnavailable(message, "reconnecting", node=self._node) from error
 
     def _consume(self) -> None:
         self._pgconn.consume_input()
