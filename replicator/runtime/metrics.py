@@ -24,7 +24,8 @@ from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.history import kept_conflicts
 from replicator.engines.postgres.reconciled import Reconciled, results
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
-from replicator.engines.postgres.status import bytes_after, parked_counts, rows_in_state, slot_state
+from replicator.engines.postgres.slots import slot_state
+from replicator.engines.postgres.status import bytes_after, parked_counts, rows_in_state
 from replicator.errors import ConfigurationError
 from replicator.model.config import Config
 from replicator.model.position import text as position_text
