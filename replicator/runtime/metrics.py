@@ -24,7 +24,8 @@ from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.history import kept_conflicts
 from replicator.engines.postgres.reconciled import Reconciled, results
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
-from replicator.engines.postgres.status import bytes_after, parked_counts, rows_in_state, slot_state
+from replicator.engines.postgres.slots import slot_state
+from replicator.engines.postgres.status import bytes_after, parked_counts, rows_in_state
 from replicator.model.config import Config
 from replicator.model.position import text as position_text
 from replicator.program import names
@@ -141,7 +142,7 @@ class Sampler(threading.Thread):
         behind = slot.behind_bytes
         if behind is None and slot.confirmed is not None:
             behind = bytes_after(connection, slot.confirmed)
-        return Lag(slot.active, behind, slot.kept_bytes, slot.safe_bytes, slot.status)
+        return Lag(slot.active, behind, slot.kept_bytes, slot.safe_bytes, slot.wal_status)
 
 
 class Figures(Collector):

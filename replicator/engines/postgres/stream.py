@@ -19,7 +19,7 @@ from replicator.capture.assemble import Assembler
 from replicator.capture.batch import Batch
 from replicator.capture.decode import Decoder
 from replicator.capture.messages import Commit, LogicalMessage
-from replicator.engines.postgres.connect import connect
+from replicator.engines.postgres.connect import connect, runner
 from replicator.engines.postgres.errors import translated
 from replicator.errors import NodeUnavailable, ProtocolError
 from replicator.model import position
@@ -57,7 +57,7 @@ class PostgresStream:
         self._in_parts = False
         self._interrupted = False
         self._wal_end = start
-        self._connection = connect(node, dsn, f"reads {slot}", replication=True)
+        self._connection = connect(node, dsn, f"{runner()} reads {slot}", replication=True)
         options = ["proto_version '1'", f"publication_names '\"{publication}\"'", "messages 'true'"]
         if self._connection.info.server_version >= 160000 and not relay:
             options.append("origin 'none'")
