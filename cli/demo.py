@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -59,14 +60,13 @@ def demo(
       replicator demo --seconds 5 --json
     """
     output = open_session(context, None, as_json).output
-    logging.getLogger("replicator").setLevel(logging.ERROR)  # what is parked for a moment stands in the picture and the report
     if scenario == LIST:
         return _list(output)
     if scenario is not None and scenario not in SCENARIOS:
         hint = near(scenario, SCENARIOS) or f"there are {', '.join(SCENARIOS)}"
         raise ConfigurationError(f"there is no scenario {scenario!r}", hint)
     view = View(output, questions=scenario is not None)
-    with DemoRun(Options(seconds, accounts, seed), view.tell, view.show, view.tick, view.watch) as run:
+    with _quiet(), DemoRun(Options(seconds, accounts, seed), view.tell, view.show, view.tick, view.watch) as run:
         view.run = run
         with output.live(lambda: demo_screen.picture(run)) as redraw:
             view.redraw = redraw
@@ -79,6 +79,18 @@ def demo(
         if keep:
             _stay(output, view, run)
     return 0 if good else 1
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log's warnings: what is parked for a moment stands in the picture, and what stays so in the report."""
+    logger = logging.getLogger("replicator")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 Outcome = tuple[bool, dict[str, object], list[tuple[str, str]]]

@@ -56,7 +56,7 @@ SOLD_TO: LiteralString = """
 SOLD: LiteralString = """
     SELECT p.id, p.list_price, array_agg(s.factory ORDER BY s.factory)
     FROM crm.product p JOIN crm.product_site s ON s.product_id = p.id
-    WHERE p.active AND NOT p.spare_part GROUP BY p.id, p.sku, p.list_price ORDER BY p.sku"""
+    WHERE p.active AND NOT p.spare_part AND p.sku LIKE 'P-%' GROUP BY p.id, p.sku, p.list_price ORDER BY p.sku"""
 
 
 class CrmWorld:

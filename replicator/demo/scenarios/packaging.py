@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from replicator.demo.scenarios.stage import Scenario, Stage
 
-OF_ALDRIDGE = "account_id = (select id from crm.account where vat_number = 'GB811000001')"
+OF_ALDRIDGE = "label = 'Aldridge 40'"
 AGREED = """
 insert into crm.product_configuration (account_id, product_id, packaging, colour, label, agreed_by)
 select a.id, p.id, 'carton', 'white', 'Aldridge 40', 'A. Meier'
@@ -13,8 +13,7 @@ SHEET = """
 select i.code, g.code as packaging, c.colour, c.label, c.instructions, c.version
 from erp.item_configuration c join erp.item i using (item_no)
 join erp.packaging g on g.id = c.packaging_id join erp.party p using (party_no)
-where p.tax_id = 'GB811000001'"""
-OF_PARTY = "party_no = (select party_no from erp.party where tax_id = 'GB811000001')"
+where p.tax_id = 'GB811000001' and c.label = 'Aldridge 40'"""
 
 
 def play(stage: Stage) -> None:
@@ -27,7 +26,7 @@ def play(stage: Stage) -> None:
     stage.sees("erp_north", SHEET, colour="anthracite", version=2)
     stage.sees("erp_south", SHEET, colour="anthracite", version=2)
     stage.say("In the north somebody types another colour. That is not for production to decide: it is put back, and logged.")
-    stage.does("erp_north", f"update erp.item_configuration set colour = 'blue', instructions = 'two layers' where {OF_PARTY}")
+    stage.does("erp_north", f"update erp.item_configuration set colour = 'blue', instructions = 'two layers' where {OF_ALDRIDGE}")
     stage.settled()
     stage.sees("erp_north", SHEET, colour="anthracite", instructions="two layers")
     stage.explains("configuration", "colour")
