@@ -106,7 +106,7 @@ def story(
         if field is None or field.values or field.lookup or field.reference or field.convert:
             yield "", f"(values are written as {one.node} has them)"
     yield from _decision(one, owner)
-    written = _line_of(one.place)
+    written = line_of(one.place)
     if written.startswith("link:"):
         yield "rule", f"{one.rule}, for neither the field nor the link names another, {one.place}"
     else:
@@ -204,7 +204,7 @@ def promise(is_running: bool) -> str:
     return "no replicator is running: it carries this out when `replicator run` is started"
 
 
-def _line_of(place: str) -> str:
+def line_of(place: str) -> str:
     """The line of the link file, if it can be read from here."""
     path, _, rest = place.partition(".yaml:")
     number = rest.split(":")[0]

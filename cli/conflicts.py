@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
-import re
-import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-import psycopg
 import typer
 
 from replicator.engines.postgres.history import Selection
@@ -19,7 +13,6 @@ from replicator.errors import ConfigurationError, NodeUnavailable
 from replicator.mapping.chosen import links_named
 from replicator.mapping.findings import near
 from replicator.model.config import Config
-from replicator.model.finding import Finding
 from replicator.runtime import replay as replaying
 from replicator.runtime import settling
 from replicator.runtime.history import (
@@ -35,26 +28,20 @@ from replicator.runtime.history import (
     settle,
     standing,
 )
-from replicator.runtime.lint import close_all, connect_all
 
 from . import conflict_words as words
+from .looking import SinceOption, again, connected, moment, person
 from .output import Output, as_object
-from .session import Common, ConfigOption, JsonOption, Session, open_session
+from .session import Common, ConfigOption, JsonOption, open_session
 
 USAGE = 2
 SHOWN = 20
-AGO = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 LinkOption = Annotated[str | None, typer.Option("--link", metavar="LINK", help="Of this link only.")]
 FieldOption = Annotated[str | None, typer.Option("--field", metavar="FIELD", help="Of this field only.")]
 KeyOption = Annotated[
     str | None, typer.Option("--key", metavar="KEY", help="Of the record with this key on either node; parts joined by commas.")
 ]
-SinceOption = Annotated[
-    str | None,
-    typer.Option("--since", metavar="TIME", help="Not before: 30d, 12h, 45m ago, or 2026-01-31 or 2026-01-31T12:00 (UTC)."),
-]
-
 app = typer.Typer(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 
 
@@ -106,7 +93,7 @@ def list_(
     session = open_session(context, config, as_json)
     loaded = session.load()
     selection = _selection(loaded, link, field, kind, OPEN if only_open else None, key, since)
-    with _connected(session, loaded) as (connections, unreachable):
+    with connected(session, loaded, "conflicts") as (connections, unreachable):
         found, more = select(connections, selection, limit)
     output = session.output
     if found:
@@ -141,15 +128,15 @@ def show(
     """
     session = open_session(context, config, as_json)
     loaded = session.load()
-    with _connected(session, loaded) as (connections, _):
+    with connected(session, loaded, "conflicts") as (connections, _):
         one = by_ids(connections, [identity])[0]
         now = standing(loaded, connections, one)
         is_running = one.waits and running(connections, one)
-    again = _again(session)
-    for label, text in words.story(one, link_of(loaded, one.link), now, is_running, again):
+    options = again(session)
+    for label, text in words.story(one, link_of(loaded, one.link), now, is_running, options):
         session.output.line(f"{label:<{max(10, len(one.nodes[0]) + 2, len(one.nodes[1]) + 2)}}{text}")
     here = {node: {"known": s.known, "present": s.present, "value": s.value} for node, s in now.items()}
-    extra = {"now": here, "commands": words.commands(one, again) if one.waits else []}
+    extra = {"now": here, "commands": words.commands(one, options) if one.waits else []}
     session.output.document(as_document(one) | extra)
     return 0
 
@@ -190,7 +177,7 @@ def resolve(
     wish = _wish(loaded, take, value)
     filters = _selection(loaded, link, field, None, OPEN, key, since)
     chosen = _chosen(identities or [], filters, everything)
-    with _connected(session, loaded, strict=True) as (connections, _):
+    with connected(session, loaded, "conflicts", strict=True) as (connections, _):
         require_state(connections)
         found = by_ids(connections, chosen) if chosen else select(connections, filters)[0]
         settling.check(loaded, connections, found, wish)
@@ -200,7 +187,7 @@ def resolve(
             session.output.aside("nothing was changed")
             session.output.document({"dry_run": False, "settling": [], "changed_meanwhile": []})
             return 1
-        done = [] if dry_run else settle(connections, found, wish.wanted, wish.value, _person())
+        done = [] if dry_run else settle(connections, found, wish.wanted, wish.value, person())
         pairs = {one.nodes: one for one in found}
         is_running = bool(found) and all(running(connections, one) for one in pairs.values())
     return _say_done(session.output, found, wish, dry_run, done, is_running)
@@ -236,7 +223,7 @@ def replay(
     loaded = session.load()
     selection = _selection(loaded, link, None, None, None, None, since)
     wishes = replaying.parse_wishes(loaded, rules, link)
-    with _connected(session, loaded, strict=True) as (connections, _):
+    with connected(session, loaded, "conflicts", strict=True) as (connections, _):
         require_state(connections)
         done = replaying.replay(connections, wishes, selection)
     output = session.output
@@ -255,20 +242,6 @@ def replay(
 # -- what they share ---------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _connected(
-    session: Session, config: Config, strict: bool = False
-) -> Iterator[tuple[dict[str, psycopg.Connection], list[Finding]]]:
-    """The nodes that can be reached, and findings for the others. `strict`: all of them, or NodeUnavailable."""
-    connections, unreachable = connect_all(config, session.environ, "conflicts")
-    try:
-        if unreachable and (strict or not connections):
-            raise NodeUnavailable(f"{unreachable[0].where}: {unreachable[0].message}", unreachable[0].hint)
-        yield connections, unreachable
-    finally:
-        close_all(connections)
-
-
 def _selection(
     config: Config, link: str | None, field: str | None, kind: str | None, status: str | None, key: str | None, since: str | None
 ) -> Selection:
@@ -282,23 +255,6 @@ def _selection(
         raise ConfigurationError(f"there is no kind {kind!r}", near(kind, KINDS) or f"kinds are {', '.join(KINDS)}")
     names = None if found is None else tuple(one.name for one in found)
     return Selection(names, field, kind, status, key, None if since is None else moment(since))
-
-
-def moment(text: str) -> datetime:
-    """`30d` ago, or a date or time, in UTC unless it says otherwise."""
-    ago = re.fullmatch(r"(\d{1,6})\s*(m|min|h|d|w)", text.strip())
-    try:
-        if ago is not None:
-            return datetime.now(UTC) - timedelta(**{AGO[ago[2]]: int(ago[1])})
-        found = datetime.fromisoformat(text.strip())
-    except (ValueError, OverflowError):
-        raise ConfigurationError(f"{text!r} is not a time", "write 30d, 12h, 45m, 2026-01-31 or 2026-01-31T12:00") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _again(session: Session) -> str:
-    """The option that names the configuration, if a command typed here needs it."""
-    return f" --config {shlex.quote(str(session.config_path))}" if session.named else ""
 
 
 def _wish(config: Config, take: str | None, value: str | None) -> settling.Wish:
@@ -318,13 +274,6 @@ def _chosen(identities: Sequence[str], filters: Selection, everything: bool) -> 
     if sum(ways) > 1:
         raise typer.BadParameter("say which in one way: ids, or options such as --link, or --all")
     return identities
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return "unknown"
 
 
 def _say_plan(output: Output, found: Sequence[Conflict], wish: settling.Wish) -> None:

@@ -161,5 +161,5 @@ def _parked(parked: Parked) -> Iterator[str]:
     yield f"parked on the way from {parked.source} to {parked.target} since {clock(row.since)}: {row.reason}{state}"
     yield f"  {printable(row.message)}"
     waits = f"waits for {row.waits_link} {printable(row.waits_key or '')}; " if row.waits_link else ""
-    where = f"parked change {row.id} in replicator.parked on {parked.target}"
+    where = f"`replicator parked show {parked.target}:{row.id}`"
     yield f"  {waits}tried {row.attempts} times, last {clock(row.tried)}; {where}"

@@ -38,6 +38,7 @@ COMMANDS = {
     "run": ("run", "run"),
     "status": ("status", "status"),
     "conflicts": ("conflicts", "app"),
+    "parked": ("parked", "app"),
     "test": ("test", "run_tests"),
     "reconcile": ("reconcile", "reconcile"),
     "explain": ("explain", "explain"),

@@ -98,9 +98,14 @@ class Output:
         with Live(picture(), console=self._out, auto_refresh=False, transient=True) as live:
             yield lambda: live.update(picture(), refresh=True)
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person is there to answer."""
+        return sys.stdin.isatty()
+
     def confirm(self, question: str) -> bool:
         """Asks on the terminal; whoever is not at one is not asked."""
-        if not sys.stdin.isatty():
+        if not self.can_ask:
             return True
         self._err.print(f"{question} [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -17,9 +17,9 @@ def status(context: typer.Context, *, config: ConfigOption = None, as_json: Json
     """Shows how the flows stand.
 
     How far each is, what it has parked and which conflicts it met, read from the databases: it works from anywhere,
-    with or without a running replicator. Ends with 1 if a person must see to something: records parked for another
-    reason than waiting for a record that is still to come, a replication slot that is gone or near its end, or changes
-    that a flow went on without. Beside the slot stands who reads it, host and process.
+    with or without a running replicator. Ends with 1 if a person must see to something: parked records that do not
+    go on by themselves, a flow that stands still for too much would be parked, a replication slot that is gone or near
+    its end, changes that a flow went on without. Beside the slot stands who reads it, host and process.
 
     \b
     Example:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["lost", "busy", "row", "setup"]
+Kind = Literal["lost", "environment", "transient", "locked", "waits", "refused", "broken", "fault"]
 
 
 class ReplicatorError(Exception):
@@ -56,11 +56,28 @@ class StructureChanged(ReplicatorError):
     """A table no longer has what a link needs."""
 
 
+class TooManyParked(ReplicatorError):
+    """More changes would be set aside than the settings allow: the flow stands still instead."""
+
+
 class WriteFailed(ReplicatorError):
-    """A server refused a statement. `kind`: `busy` time heals it, `row` this change cannot be written as it is,
-    `setup` somebody has to change something."""
+    """A server refused a statement. Kinds, and what follows from each: model/failure.py.
+
+    transient    the same again succeeds: a deadlock
+    locked       somebody holds what is to be written
+    environment  nothing can be written there for now: no room, read only
+    waits        another record must come, or go, first
+    refused      this value cannot be written there
+    broken       what a link names is not there any more, or may not be written
+    fault        anything else that a person has to look at
+    """
 
     def __init__(self, message: str, hint: str, kind: Kind, sqlstate: str) -> None:
         super().__init__(message, hint)
         self.kind = kind
         self.sqlstate = sqlstate
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether it is what some rows hold that was refused, and others may go through."""
+        return self.kind in ("waits", "refused")

@@ -1,18 +1,25 @@
 """Two nodes and the flows between them, one step of each in turn, in one thread.
 
 Promises: each flow sees all that the other has done before it goes on; one that waits for
-somebody's lock does not keep the other from working.
+somebody's lock, for room on a disk, or for a person, does not keep the other from working.
 """
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 from collections.abc import Sequence
 
 from replicator.apply.outcome import Step
-from replicator.errors import WriteFailed
+from replicator.errors import ReplicatorError, TooManyParked, WriteFailed
+from replicator.model.failure import POLICIES
 from replicator.pipeline import Flow
+
+log = logging.getLogger("replicator")
+
+BUSY_SECONDS = 0.05, 5.0  # pauses of a flow that waits for somebody's lock: the first, the longest
+HALTED_SECONDS = 60.0, 600.0  # and of one that would park too much
 
 
 class Exchange:
@@ -39,18 +46,29 @@ class Exchange:
                 while step is not None and flow.open:
                     steps.append(step)
                     step = flow.step()
-            except WriteFailed as error:
-                if error.kind != "busy":
-                    raise
-                pause = min(max(pause * 2, 0.05), 5.0)
-                self._blocked[flow.name] = (time.monotonic() + pause, pause)
-                flow.totals.waiting = error.message
+            except (WriteFailed, TooManyParked) as error:
+                self._wait_for(flow, error, pause)
                 continue
             self._blocked.pop(flow.name, None)
-            flow.totals.waiting = ""
+            flow.totals.waiting, flow.totals.halted = "", None
             if step is not None:
                 steps.append(step)
         return steps
+
+    def _wait_for(self, flow: Flow, error: ReplicatorError, pause: float) -> None:
+        """The flow stands still for a while, each time longer. Raises what does not pass by itself."""
+        first, longest = HALTED_SECONDS
+        if isinstance(error, WriteFailed):
+            policy = POLICIES[error.kind]
+            if not policy.patient:
+                raise error
+            first, longest = (policy.first or 0.0, policy.longest) if policy.action == "wait" else BUSY_SECONDS
+        pause = min(max(pause * 2, first), longest)
+        self._blocked[flow.name] = (time.monotonic() + pause, pause)
+        if flow.totals.waiting != error.message and first != BUSY_SECONDS[0]:
+            log.error("%s -> %s", error.message, error.hint)
+        flow.totals.waiting = error.message
+        flow.totals.halted = error if isinstance(error, TooManyParked) else None
 
     def wait(self, seconds: float) -> None:
         """Until something may be there to read, at most so long."""

@@ -14,7 +14,7 @@ A `Flow` leads from a source to a target. Its `step` does, in this order:
     mirror      new and dead pairs become known on the source
     confirm     the source may forget what is durable on the target
 
-Each step has its page in apply/; if the target refuses a row, parts.py there writes the batch in ever smaller parts.
+Each step has its page in apply/; if the target refuses a row, careful.py there writes the batch in ever smaller parts.
 Between two nodes both flows run in turns in one thread (exchange.py), so each sees all that
 the other has done. Promises: rows, pairs, conflicts, parked changes and the checkpoint
 commit together or not at all; killed anywhere, the flow goes on where the checkpoint says.
@@ -26,30 +26,32 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from replicator.apply.answers import Answers
+from replicator.apply.answers import Answers, send_back
 from replicator.apply.backfill import Backfill
+from replicator.apply.careful import UNIQUE_VIOLATION, CarefulWrite, at_fault
 from replicator.apply.confirm import Confirm
 from replicator.apply.derive import derive
-from replicator.apply.gather import asked_for, meet, newest_of, rejoin, take_up
+from replicator.apply.gather import meet, newest_of, rejoin, take_up
 from replicator.apply.healing import Healing
+from replicator.apply.limit import Limit
 from replicator.apply.mirror import mirror
 from replicator.apply.outcome import MirrorRow, Outcome, Step, Totals
 from replicator.apply.parking import Parking
-from replicator.apply.parts import InParts
+from replicator.apply.waiting import parked_ids, truncated
+from replicator.apply.wishes import Wishes
 from replicator.apply.write import BatchWrite, Changes, Staged
-from replicator.capture.batch import Batch, RowChange
+from replicator.capture.batch import Batch
 from replicator.capture.clock import Clock
 from replicator.capture.edits import Edits
-from replicator.capture.payload import from_json, to_json
-from replicator.errors import NodeUnavailable, WriteFailed
+from replicator.capture.payload import from_json
+from replicator.errors import NodeUnavailable, TooManyParked, WriteFailed
 from replicator.model import stamp
+from replicator.model.failure import POLICIES, TRIES
 from replicator.model.position import text as position_text
-from replicator.ports.state import FlowState, Parked
+from replicator.ports.state import FlowState
 from replicator.ports.stream import Stream
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
-
-TRUNCATED = "{table} was truncated on {node}: this is never applied; delete the other side's records if that was meant"
 
 
 class Flow:
@@ -67,11 +69,13 @@ class Flow:
         state: FlowState,
         clock: Clock,
         batch_rows: int,
+        limits: tuple[int, int],
         beyond: Mapping[str, frozenset[int]],
     ) -> None:
         """nodes: the numbers of source and target. `source`: the session that writes on the source for this pair of nodes.
         `reader`: one more session there, for reading ahead.
-        `clock`: stamps the source's transactions. `beyond`: link -> numbers of the nodes whose edits come from the source."""
+        `clock`: stamps the source's transactions. `limits`: see apply/limit.py.
+        `beyond`: link -> numbers of the nodes whose edits come from the source."""
         self.name = name
         self.programs = {program.link.name: program for program in programs}
         self.stream = stream
@@ -87,10 +91,12 @@ class Flow:
         self.clock = clock
         self._batch_rows = batch_rows
         self._parking = Parking()
+        self._limit = Limit(name, *limits, self._parking)
+        self.wishes = Wishes(name, self.programs, writer, source, state, self._parking)
+        self._failures = 0  # of this batch so far, of a kind that is gone when the same is tried again
         self._answers = Answers()
         self._weighed = {link: sum(1 << n for n in p.feed.weighed) for link, p in self.programs.items()}
         self.backfill = Backfill(self.programs, reader, state, stream, nodes[0], batch_rows)
-        self._asked: list[tuple[str, RowChange]] = []  # records of which a person has decided something
         self._waited = 0  # the greatest stamp of parked changes that are tried again in this step
         self._passes = any(p.steps.announce for p in programs)  # other flows pass on what is written here
         self._confirm = Confirm(stream, state)
@@ -109,7 +115,9 @@ class Flow:
         edits = back.edits if back else {}
         programs = back.programs if back else {}
         self._write = BatchWrite(self.programs, self._writer, self._source, self._state, edits, self._target_number, programs)
-        self._in_parts = InParts(self.programs, self._write, self._writer, self._source, self._state, self._parking)
+        self._careful = CarefulWrite(
+            self.programs, self._write, self._writer, self._source, self._state, self._parking, self._limit
+        )
         self._healing = Healing(self.programs, self.edits, self._source)
         for session in (self._writer, self._source):
             session.begin()
@@ -149,13 +157,13 @@ class Flow:
     @property
     def owes(self) -> bool:
         """Whether there is something that the source has answered and the target does not have yet."""
-        return bool(self._answers.waiting or self._asked or self.backfill)
+        return bool(self._answers.waiting or self.wishes.decided or self.backfill)
 
     # -- the steps -----------------------------------------------------------------------------------------------
 
     def step(self) -> Step | None:
-        """One turn. None when there was nothing to do. Raises WriteFailed of kind `busy` when it should be tried again
-        later: nothing is lost then, and the other direction may go on."""
+        """One turn. None when there was nothing to do. Raises WriteFailed of a kind that is waited for, or TooManyParked, when
+        it should be tried again later: nothing is lost then, and the other direction may go on."""
         if self._pending is None and not self._midway and self.backfill.read():
             self.stream.ask()  # so that it says soon that it has come so far
         batch = self._pending or self.stream.read(self._batch_rows)
@@ -174,18 +182,22 @@ class Flow:
         try:
             self._carried.add(self._write_batch(batch, changes))
             self._write_existing(batch)
-            self._in_parts.wake(self._carried)
-            self._carried.parked += self._truncated(batch)
+            self._careful.wake(self._carried)
+            self._carried.parked += truncated(self.programs, batch)
             if not batch.complete:
                 self._pending = None
                 self._carried_rows += batch.rows
                 return Step(self.name, batch, Outcome(), time.monotonic() - started, 0)
             here, clock = self._finish(batch, self._carried)
-        except WriteFailed as error:
+        except (WriteFailed, TooManyParked) as error:
             self._undo(staged)
+            if isinstance(error, TooManyParked):
+                self._state.halted(f"{error.message} -> {error.hint}")
             if self._pending is not batch or not batch.complete or self._midway:
                 raise NodeUnavailable(f"{self.name}: {error.message}", "the transaction is read again") from error
+            self._failures += 1
             raise
+        self._failures = 0
         outcome, self._carried, self._pending = self._carried, Outcome(), None
         self._after_commit(batch, outcome, here)
         if batch.commit_time:
@@ -198,14 +210,15 @@ class Flow:
             return True
         if self._answers.waiting and not self._answers.due(self.stream.position):
             self.stream.ask()  # so that it says soon that it has come so far
-        return bool(self._answers.due(self.stream.position) or self._parking.retry or self._asked)
+        return bool(self._answers.due(self.stream.position) or self._parking.retry or self.wishes.decided)
 
     def _gather(self, batch: Batch) -> Changes:
         """Captured changes, with what this node has answered by then, joined to what is parked for the same records."""
         changes: Changes = {link: list(captured.rows) for link, captured in batch.links.items()}
         for link, block in batch.blocks.items():
             # As one, unless something else concerns the same records.
-            alone = not (self._answers.waiting or self._asked or self._carried.parked or self._parking.concerns(link, block))
+            others = self._answers.waiting or self.wishes.decided or self._carried.parked
+            alone = not (others or self._parking.concerns(link, block))
             changes[link] = block if alone else list(block)
         self._answers.told_already(changes, self._weighed)
         settled = self._answers.counted_since()
@@ -216,7 +229,7 @@ class Flow:
         if not self._midway:
             # Of a transaction that comes in parts the first takes all that was answered before it was committed.
             reached = (batch.end or self.stream.position) if batch.complete else newest_of(changes)
-            meet(self.programs, changes, self._answers.due(reached) + (self._asked if batch.complete else []))
+            meet(self.programs, changes, self._answers.due(reached) + (self.wishes.decided if batch.complete else []))
         if self._carried.parked:
             take_up(self.programs, changes, self._carried.parked)
         wanted = self._parking.retry | self._parking.behind(changes)
@@ -247,25 +260,34 @@ class Flow:
 
     def _write_batch(self, batch: Batch, changes: Changes) -> Outcome:
         """All of it at once; if a row is refused, in ever smaller parts, and what is refused alone is parked."""
-        if self.open or not batch.complete:
-            if not self.open:
-                self._writer.begin()
-            self.open = self._midway = True
-            return self._in_parts.write(changes)
-        self._writer.begin()
-        self.open = True
+        if not self.open:
+            self._begin()
+        self._limit.coming(sum(map(len, changes.values())))
+        if self._midway or not batch.complete:
+            self._midway = True
+            return self._careful.in_parts(changes)
+        if self._parking.locked.intersection(number for rows in changes.values() for number in parked_ids(rows)):
+            self._careful.hurry()
         staged = self._write.staged()
         try:
             outcome = self._write.at_once(changes, hopeful=True)
             self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is deferred must not fail at the commit
             return outcome
         except WriteFailed as error:
-            if error.kind != "row":
+            if not at_fault(error) or (POLICIES[error.kind].action == "again" and self._failures < TRIES):
                 raise
+            # A record that was only hoped to be new is not refused if it is there: that is seen when it is tried again.
+            refusal = None if error.sqlstate == UNIQUE_VIOLATION else error
         self._writer.rollback()
         self._write.restore(staged)
+        self._begin()
+        self._limit.coming(sum(map(len, changes.values())))
+        return self._careful.in_parts(changes, refusal)
+
+    def _begin(self) -> None:
         self._writer.begin()
-        return self._in_parts.write(changes)
+        self.open = True
+        self._careful.begun()
 
     def _write_existing(self, batch: Batch) -> None:
         """The chunk of existing records that has its turn, behind the changes that came before it was read."""
@@ -273,20 +295,23 @@ class Flow:
         if chunk is None:
             return
         self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
-        outcome = self._in_parts.write({chunk.link: chunk})
+        self._limit.coming(len(chunk))
+        staged = self._write.staged()
+        self._writer.execute("SAVEPOINT chunk")
+        try:
+            outcome = self._careful.in_parts({chunk.link: chunk})
+            self._limit.check(outcome.parked)
+        except TooManyParked as error:  # who came to copy gives up; the users' changes go on
+            self._writer.execute("ROLLBACK TO SAVEPOINT chunk")
+            self._write.restore(staged)
+            self.backfill.too_many(error.message)
+            return
         self.backfill.written(outcome)
         self._carried.add(outcome)
 
-    def _truncated(self, batch: Batch) -> list[Parked]:
-        """TRUNCATE says nothing of rows and is never applied; it is parked for a person to see."""
-        return [
-            Parked(name, ["*"], "truncated", None, TRUNCATED.format(table=program.feed.table, node=program.source), None, {})
-            for name, program in self.programs.items()
-            if str(program.feed.table) in batch.truncated
-        ]
-
     def _finish(self, batch: Batch, outcome: Outcome) -> tuple[int, int]:
         """Parked changes, values to return, the checkpoint; then the commit, unless more of the transaction follows."""
+        self._limit.check_all(outcome.parked)
         outcome.unparked = self._parking.gone(outcome.unparked, outcome.parked)
         if outcome.unparked:
             self._state.unpark(outcome.unparked)
@@ -302,15 +327,8 @@ class Flow:
         seen = outcome.remembered or bool(outcome.written)  # new records too: an edit of theirs must be above what made them
         if seen and (self._back is not None or self._passes) and greatest // stamp.NODES >= clock:
             self._state.step_clock(greatest)
-        sent: list[tuple[int, str, RowChange]] = []
-        if self._back is not None and outcome.returned:
-            for _, row in outcome.returned:
-                row.lsn = position
-                for touch in row.touches:
-                    touch.lsn = position
-            payloads = [(name, to_json(row, self._back.programs[name].feed.columns)) for name, row in outcome.returned]
-            ids = self._state.send_back(self._back.name, payloads)
-            sent = [(i, name, row) for i, (name, row) in zip(ids, outcome.returned, strict=True)]
+        back = self._back
+        sent = send_back(self._state, back.name, back.programs, outcome.returned, position) if back is not None else []
         # As PostgreSQL's own apply does: the source is told only when the disk has it. What is made known on the source at
         # once has to be durable at once.
         durable = bool(outcome.pairs or outcome.returned)
@@ -318,8 +336,8 @@ class Flow:
         if batch.end:
             self._confirm.committed(batch.end)
         self.open = self._midway = False
-        if self._back is not None:
-            self._back._answers.waiting += sent
+        if back is not None:
+            back._answers.waiting += sent
         return position, clock
 
     def _after_commit(self, batch: Batch, outcome: Outcome, position: int) -> None:
@@ -327,7 +345,7 @@ class Flow:
         self.totals.add(self._carried_rows + batch.rows, batch.transactions, outcome, len(self._parking))
         self._carried_rows = 0
         self._answers.settled()
-        self._asked.clear()
+        self.wishes.decided.clear()
         self.backfill.settled()
         for edits in self.edits.values():
             edits.landed(position)
@@ -362,16 +380,10 @@ class Flow:
         self.open = False
 
     def ask_for_retries(self) -> None:
-        """Looks whether a person asked for parked changes to be tried again, or decided what waits."""
-        self._parking.retry |= set(self._state.retries())
+        """Looks what people want (apply/wishes.py), and what is to be copied."""
+        self.wishes.look(both_ways=self._back is not None)
+        self.totals.parked = len(self._parking)
         self.backfill.load()
-        self._asked = []
-        for wanted in self._state.wanted() if self._back else ():
-            row = asked_for(self.programs.get(wanted.link), wanted, self._writer, self._source)
-            if row is None:
-                self._state.unwanted(wanted.id)
-            else:
-                self._asked.append((wanted.link, row))
 
     def wake_for(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
         """The flow of the other direction has made these pairs: what waits here for their records may go."""

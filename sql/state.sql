@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS replicator.link (
 --   stamp     what the source's clock said there, so that stamps never go back after a restart
 --   mirrored  pairs made on the source that are known here, by their seq there
 --   returned  rows of the source's outbox that are applied here, by their id there
+--   halted    why it stands still until a person has seen to it (too much would be parked)
 CREATE TABLE IF NOT EXISTS replicator.checkpoint (
     flow          text PRIMARY KEY,
     lsn           pg_lsn NOT NULL,
@@ -36,7 +37,8 @@ CREATE TABLE IF NOT EXISTS replicator.checkpoint (
     slot          text NOT NULL,
     source_system text NOT NULL,
     timeline      integer NOT NULL,
-    updated       timestamptz NOT NULL DEFAULT now()
+    updated       timestamptz NOT NULL DEFAULT now(),
+    halted        text
 );
 
 -- Conflicts: what clashed, both values, who won, by which rule of which line of which file.
@@ -80,8 +82,11 @@ CREATE INDEX IF NOT EXISTS conflict_source ON replicator.conflict (link, source_
 CREATE INDEX IF NOT EXISTS conflict_target ON replicator.conflict (link, target_key);
 CREATE UNIQUE INDEX IF NOT EXISTS conflict_open ON replicator.conflict (flow, link, field, source_key) WHERE status = 'open';
 
--- Changes set aside, with all it takes to apply them later. `waits_link` and `waits_key`:
--- the record whose arrival will wake them; without these a person has to look.
+-- Changes set aside, with all it takes to apply them later.
+--   waits_link, waits_key   the record whose arrival will wake it
+--   next_try   when it is tried again by itself; NULL: a person has to look
+--   retry      a person wants it tried again
+--   discard_by a person who wants it gone
 CREATE TABLE IF NOT EXISTS replicator.parked (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     flow       text NOT NULL,
@@ -96,10 +101,47 @@ CREATE TABLE IF NOT EXISTS replicator.parked (
     attempts   integer NOT NULL DEFAULT 1,
     since      timestamptz NOT NULL DEFAULT now(),
     tried      timestamptz NOT NULL DEFAULT now(),
+    next_try   timestamptz,
     retry      boolean NOT NULL DEFAULT false,
+    discard_by text,
     UNIQUE (flow, link, key)
 );
 CREATE INDEX IF NOT EXISTS parked_waits ON replicator.parked (flow, waits_link, waits_key);
+CREATE INDEX IF NOT EXISTS parked_due ON replicator.parked (flow, next_try) WHERE next_try IS NOT NULL;
+CREATE INDEX IF NOT EXISTS parked_retry ON replicator.parked (flow) WHERE retry;
+CREATE INDEX IF NOT EXISTS parked_discard ON replicator.parked (flow) WHERE discard_by IS NOT NULL;
+
+-- What people have entered instead of values of parked changes: `after` is sent wherever the change holds `before` (both as in
+-- parked.payload). Kept after the change has gone through, as long as settled conflicts.
+CREATE TABLE IF NOT EXISTS replicator.parked_edit (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    parked      bigint NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    by          text NOT NULL,
+    flow        text NOT NULL,
+    link        text NOT NULL,
+    key         text[] NOT NULL,
+    column_name text NOT NULL,
+    before      jsonb NOT NULL,
+    after       jsonb NOT NULL
+);
+CREATE INDEX IF NOT EXISTS parked_edit_of ON replicator.parked_edit (parked);
+
+-- Parked changes that a person has thrown away, with all they held. `id`: the one they had. Kept as long as settled conflicts.
+CREATE TABLE IF NOT EXISTS replicator.discarded (
+    id       bigint PRIMARY KEY,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    by       text NOT NULL,
+    flow     text NOT NULL,
+    link     text NOT NULL,
+    key      text[] NOT NULL,
+    reason   text NOT NULL,
+    sqlstate text,
+    message  text NOT NULL,
+    payload  jsonb NOT NULL,
+    attempts integer NOT NULL,
+    since    timestamptz NOT NULL
+);
 
 -- Values made here on the way in (generated numbers, defaults, triggers) that must flow back to the source.
 CREATE TABLE IF NOT EXISTS replicator.outbox (

@@ -14,8 +14,9 @@ from typing import Any
 
 from replicator.capture.batch import UPDATE, Delta, RowChange, Touch, amount
 from replicator.capture.messages import Value
-from replicator.capture.payload import key_texts
+from replicator.capture.payload import key_texts, to_json
 from replicator.model import stamp
+from replicator.model.failure import BY_REASON
 from replicator.ports.state import FlowState, Parked
 from replicator.program.program import Program
 
@@ -78,6 +79,18 @@ class Answers:
         return {(link, row.key): row.lsn for _, link, row in self.waiting if row.deltas}
 
 
+def send_back(
+    state: FlowState, flow: str, programs: Mapping[str, Program], given: Sequence[tuple[str, RowChange]], position: int
+) -> list[tuple[int, str, RowChange]]:
+    """Puts answers that were given at this position into the outbox, for the flow that leads back; `programs` are its."""
+    for _, row in given:
+        row.lsn = position
+        for touch in row.touches:
+            touch.lsn = position
+    ids = state.send_back(flow, [(name, to_json(row, programs[name].feed.columns)) for name, row in given]) if given else []
+    return [(number, name, row) for number, (name, row) in zip(ids, given, strict=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class Returned:
     """`row` for the way back, or, if `stopped`, what would have gone on for ever."""
@@ -134,7 +147,7 @@ def stopped(program: Program, back: Program, state: FlowState, row: RowChange, a
             keys = (",".join(key_texts(row.key)), ",".join(key_texts(answer.key)))
             state.stopped(link.name, at.name, keys, values, row.stamp, str(at.mark))
     message = FLIPS.format(place=link.mark, fields=", ".join(names), source=program.source, target=program.target)
-    return Parked(link.name, key_texts(row.key), "flips", None, message, None, {})
+    return Parked(link.name, key_texts(row.key), "flips", None, message, None, {}, policy=BY_REASON["flips"])
 
 
 def _text(value: Value) -> str | None:

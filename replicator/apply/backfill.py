@@ -137,7 +137,7 @@ class Backfill:
             page = self._ahead.take(PATIENCE)
         except WriteFailed as error:
             self._next = None
-            if error.kind == "busy":
+            if error.kind in ("transient", "locked", "environment"):
                 raise
             if reading is not None:
                 self._give_up(reading.job, error.message)
@@ -211,6 +211,12 @@ class Backfill:
                 not reading.more,
             )
         )
+
+    def too_many(self, problem: str) -> None:
+        """More of its records are refused than may be parked: in the transaction that is open, the job is given up."""
+        reading, self._hand = self._hand, None
+        if reading is not None:
+            self._give_up(reading.job, problem)
 
     def undone(self) -> None:
         """That transaction was not to be: the chunk is still to be written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,10 +11,12 @@ from replicator.apply.write import Changes
 from replicator.capture.batch import DELETE, UPDATE, Key, RowChange
 from replicator.capture.block import Block
 from replicator.capture.messages import Value
-from replicator.capture.payload import from_json, key_texts
+from replicator.capture.payload import from_json, key_texts, value_in
 from replicator.ports.state import Parked, Wanted
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
+
+log = logging.getLogger("replicator")
 
 
 def newest_of(changes: Changes) -> int:
@@ -70,13 +73,25 @@ def rejoin(programs: Mapping[str, Program], source: Writer, changes: Changes, pa
         if row.first_key == earlier.key:
             # A copy: the batch is gathered again if somebody holds a row, and must not have changed by then.
             rows[place] = earlier.followed_by(replace(row), program.feed.tracked)
+            _edit(program, rows[place], parked)
             return
     if program.reread and earlier.op in (UPDATE, EXISTS):
         # Both sides may have moved on while it waited: its fields take the values they have on the source now.
         found = source.query(program.reread, key_texts(earlier.key))
         if found:
             earlier.values = [None if text is None else text.encode() for text in found[0][0]]
+    _edit(program, earlier, parked)
     rows.append(earlier)
+
+
+def _edit(program: Program, row: RowChange, parked: Parked) -> None:
+    """Takes in what people have entered instead of values that were refused."""
+    for edit in parked.edits:
+        columns = program.feed.columns
+        place = columns.index(edit.column) if edit.column in columns else None
+        if place is not None and row.values[place] == value_in(edit.before):
+            row.values[place] = value_in(edit.after)
+            log.info("parked change %d of %s is tried with %s's value of %s", parked.id, parked.link, edit.by, edit.column)
 
 
 def restored(programs: Mapping[str, Program], set_aside: Sequence[Parked]) -> Changes:

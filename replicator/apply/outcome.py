@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from replicator.capture.batch import Batch, RowChange
+from replicator.errors import TooManyParked
 from replicator.ports.state import Parked
 
 # Keys of both sides as text, seq, and for a dead pair its position on the source, on the target, and its stamp;
@@ -72,6 +73,7 @@ class Totals:
     batches: int = 0
     behind_ms: float = 0.0  # from the last transaction's commit on the source to its commit on the target
     waiting: str = ""  # why the flow stands still just now
+    halted: TooManyParked | None = None  # and that this is for a person to see to
 
     def add(self, changes: int, transactions: int, outcome: Outcome, parked: int) -> None:
         self.changes += changes

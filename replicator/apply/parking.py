@@ -8,16 +8,21 @@ from dataclasses import dataclass, field
 
 from replicator.capture.batch import Key, RowChange
 from replicator.capture.block import Block
+from replicator.model.failure import BY_ITSELF, POLICIES
 from replicator.ports.state import Parked
+
+LOCKED = POLICIES["locked"].reason
 
 Wait = tuple[str, str]  # link, raw key of the record that is missing
 
 
 @dataclass(slots=True)
 class Parking:
-    """`retry`: ids to be tried in the next batch."""
+    """`retry`: ids to be tried in the next batch. `locked`: of those that were parked for somebody's lock."""
 
     retry: set[int] = field(default_factory=set)
+    locked: set[int] = field(default_factory=set)
+    _stuck: set[int] = field(default_factory=set)
     _by_key: dict[tuple[str, Key], int] = field(default_factory=dict)
     _keys: dict[int, tuple[str, Key]] = field(default_factory=dict)
     _waits: dict[Wait, set[int]] = field(default_factory=dict)
@@ -26,13 +31,20 @@ class Parking:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def load(self, rows: Iterable[tuple[int, str, list[str], Wait | None]]) -> None:
+    @property
+    def stuck(self) -> int:
+        """How many wait for a person."""
+        return len(self._stuck)
+
+    def load(self, rows: Iterable[tuple[int, str, list[str], Wait | None, str]]) -> None:
         self._by_key.clear()
         self._keys.clear()
         self._waits.clear()
         self._wait_of.clear()
-        for number, link, key, wait in rows:
-            self._add(number, link, key, wait)
+        self._stuck.clear()
+        self.locked.clear()
+        for number, link, key, wait, reason in rows:
+            self._add(number, link, key, wait, reason)
 
     def behind(self, changes: Mapping[str, Sequence[RowChange]]) -> set[int]:
         """Ids of parked changes of records that have changed again."""
@@ -76,9 +88,18 @@ class Parking:
             self._drop(number)
         for row in parked:
             self._drop(row.id)
-            self._add(row.id, row.link, row.key, row.waits)
+            self._add(row.id, row.link, row.key, row.waits, row.reason)
 
-    def _add(self, number: int, link: str, key: Sequence[str], wait: Wait | None) -> None:
+    def forget(self, ids: Iterable[int]) -> None:
+        """They are no longer in the state table."""
+        for number in ids:
+            self._drop(number)
+
+    def _add(self, number: int, link: str, key: Sequence[str], wait: Wait | None, reason: str) -> None:
+        if reason == LOCKED:
+            self.locked.add(number)
+        if reason not in BY_ITSELF:
+            self._stuck.add(number)
         place = (link, tuple(part.encode() for part in key))
         self._by_key[place] = number
         self._keys[number] = place
@@ -88,6 +109,8 @@ class Parking:
 
     def _drop(self, number: int) -> None:
         self.retry.discard(number)
+        self.locked.discard(number)
+        self._stuck.discard(number)
         place = self._keys.pop(number, None)
         if place is not None:
             self._by_key.pop(place, None)

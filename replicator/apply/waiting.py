@@ -1,29 +1,33 @@
-"""Changes that cannot be written now: each is set aside whole, with its reason, so that it can be taken up again."""
+"""Changes that cannot be written now: each is set aside whole, with its reason and what follows from it, so that it can be
+taken up again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from replicator.apply.chunk import Chunk
-from replicator.capture.batch import UPDATE, RowChange, Touch
+from replicator.capture.batch import UPDATE, Batch, RowChange, Touch
 from replicator.capture.block import Block
 from replicator.capture.payload import key_texts, to_json
+from replicator.model.failure import BY_REASON, Policy
 from replicator.ports.state import Parked
 from replicator.program.program import Program
+
+TRUNCATED = "{table} was truncated on {node}: this is never applied; delete the other side's records if that was meant"
 
 
 def set_aside(
     program: Program,
     row: RowChange,
-    reason: str,
+    policy: Policy,
     message: str,
     sqlstate: str | None = None,
     waits_for: tuple[str, str] | None = None,
 ) -> Parked:
     payload = to_json(row, program.feed.columns)
-    return Parked(program.link.name, key_texts(row.key), reason, sqlstate, message, waits_for, payload)
+    return Parked(program.link.name, key_texts(row.key), policy.reason, sqlstate, message, waits_for, payload, policy=policy)
 
 
 def held(program: Program, rows: Sequence[RowChange], found: Iterable[tuple[Any, ...]]) -> list[Parked]:
@@ -32,7 +36,7 @@ def held(program: Program, rows: Sequence[RowChange], found: Iterable[tuple[Any,
     parked = []
     for seq, number, raw, link in found:
         reason, waits_for = ("waits", (link, raw)) if link else ("unknown value", None)
-        parked.append(set_aside(program, rows[seq], reason, waits[number].message(link), waits_for=waits_for))
+        parked.append(set_aside(program, rows[seq], BY_REASON[reason], waits[number].message(link), waits_for=waits_for))
     return parked
 
 
@@ -50,8 +54,18 @@ def filled_in_later(program: Program, rows: Sequence[RowChange], found: Iterable
         row = rows[seq]
         touches = [Touch(t.fields & mask, t.stamp, t.lsn) for t in row.touches if t.fields & mask]
         left = replace(row, op=UPDATE, fields=mask, touches=touches, first_key=row.key, deltas=[], parked=None)
-        parked.append(set_aside(program, left, "later", waits[number].message(link), waits_for=(link, raw)))
+        parked.append(set_aside(program, left, BY_REASON["later"], waits[number].message(link), waits_for=(link, raw)))
     return parked
+
+
+def truncated(programs: Mapping[str, Program], batch: Batch) -> list[Parked]:
+    """TRUNCATE says nothing of rows and is never applied; it is parked for a person to see."""
+    policy, notices = BY_REASON["truncated"], []
+    for name, program in programs.items():
+        if str(program.feed.table) in batch.truncated:
+            message = TRUNCATED.format(table=program.feed.table, node=program.source)
+            notices.append(Parked(name, ["*"], policy.reason, None, message, None, {}, policy=policy))
+    return notices
 
 
 def parked_ids(rows: Sequence[RowChange]) -> list[int]:

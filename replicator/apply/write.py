@@ -5,7 +5,7 @@
     conclude    too late, remember, returned; the session tables are emptied
 
 Promises: each decision is a statement of the link's program (program/paired.py says which). A row that the target
-refuses fails all of it; parts.py finds that row.
+refuses fails all of it; careful.py finds that row.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from replicator.capture.edits import Edits
 from replicator.capture.messages import UNCHANGED
 from replicator.capture.payload import key_texts
 from replicator.errors import WriteFailed
+from replicator.model.failure import BY_REASON
 from replicator.model.position import text as position_text
 from replicator.ports.state import FlowState
 from replicator.ports.writer import Writer
@@ -114,7 +115,8 @@ class BatchWrite:
         self._hold(program, rows, outcome)
         if steps.ambiguous and (steps.adopt or program.fills):
             for (seq,) in writer.query(steps.ambiguous, prepared=self._few):
-                outcome.parked.append(set_aside(program, rows[seq], "ambiguous", AMBIGUOUS.format(place=program.link.mark)))
+                message = AMBIGUOUS.format(place=program.link.mark)
+                outcome.parked.append(set_aside(program, rows[seq], BY_REASON["ambiguous"], message))
         self._contest(program, rows, outcome)
         risen = 0
         if steps.revive and steps.rise:
@@ -247,7 +249,7 @@ class BatchWrite:
             self._paired(outcome, program.link.name, self._writer.query(program.steps.pair, prepared=self._few))
         if program.steps.swallowed and self._writer.query(program.steps.swallowed)[0][0]:
             raise WriteFailed(
-                SWALLOWED.format(place=program.link.mark, table=program.link.side(program.target).table), "", "row", ""
+                SWALLOWED.format(place=program.link.mark, table=program.link.side(program.target).table), "", "refused", ""
             )
 
     def _contest(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
@@ -309,6 +311,16 @@ class BatchWrite:
         for statement in steps.clear if self._swept >= SWEPT_ROWS else steps.sweep:
             self._writer.execute(statement, prepared=self._few)
         self._swept %= SWEPT_ROWS
+
+    def undone(self, changes: Rows) -> None:
+        """A savepoint before these was gone back to: what was staged of them lies about, deleted."""
+        count = sum(map(len, changes.values()))
+        self._swept = self._swept + count if count < FEW_ROWS else SWEPT_ROWS
+        if self._swept >= SWEPT_ROWS:
+            for name in changes:
+                for statement in self._programs[name].steps.clear:
+                    self._writer.execute(statement)
+            self._swept = 0
 
     def _take_returned(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """What the target made, owns or decided becomes a change of the target's."""

@@ -34,16 +34,16 @@ def from_json(payload: dict[str, Any], columns: tuple[str, ...]) -> RowChange:
     places = {name: place for place, name in enumerate(columns)}
     return RowChange(
         op=payload["op"].encode(),
-        first_key=tuple(_in(v) for v in payload["first_key"]),
-        values=[_in(payload["values"].get(c)) for c in columns],
-        base={places[c]: [(lsn, _in(v)) for lsn, v in chain] for c, chain in payload["base"].items() if c in places},
+        first_key=tuple(value_in(v) for v in payload["first_key"]),
+        values=[value_in(payload["values"].get(c)) for c in columns],
+        base={places[c]: [(lsn, value_in(v)) for lsn, v in chain] for c, chain in payload["base"].items() if c in places},
         fields=int(payload["fields"]),
         touches=[Touch(int(f), stamp, lsn, answer) for f, stamp, lsn, answer in payload["touches"]],
         stamp=payload["stamp"],
         lsn=payload["lsn"],
         created_here=payload["created_here"],
         deltas=[(lsn, number, Decimal(amount)) for lsn, number, amount in payload["deltas"]],
-        expected={int(number): _in(v) for number, v in payload["expected"].items()},
+        expected={int(number): value_in(v) for number, v in payload["expected"].items()},
         hops=payload["hops"],
         again=payload["again"],
     )
@@ -57,5 +57,6 @@ def _out(value: Value) -> Any:
     return KEPT if value is UNCHANGED else None if value is None else value.decode()
 
 
-def _in(value: Any) -> Value:
+def value_in(value: Any) -> Value:
+    """A value of a payload as the wire has it."""
     return UNCHANGED if value == KEPT else None if value is None else str(value).encode()

@@ -42,6 +42,8 @@ class Bounds:
 BOUNDS: dict[str, Bounds] = {
     "batch_rows": Bounds(1, 1_000_000),
     "lock_timeout_ms": Bounds(1, 600_000),
+    "parked_limit": Bounds(1, 100_000_000),
+    "parked_percent": Bounds(1, 100),
     "clock_limit_ms": Bounds(1, 3_600_000),
     "retention_days": Bounds(1, 3_650),
     "history_days": Bounds(1, 3_650),

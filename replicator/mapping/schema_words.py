@@ -95,6 +95,8 @@ NODE = {
 TEST_NODE = {key: NODE[key] for key in ("class", "code")}
 SETTINGS = {
     "batch_rows": "Changes that are staged at once.",
+    "parked_limit": "How many changes of a flow may wait for a person; more, and the flow stands still instead.",
+    "parked_percent": "How many percent of a batch (of 100 changes or more) may be refused; more, and the flow stands still.",
     "lock_timeout_ms": "How long an apply waits for a row that a user holds, before it steps aside.",
     "clock_limit_ms": "The distance of two servers' clocks that becomes a finding.",
     "retention_days": "How long settled conflicts and tombstones are kept.",

@@ -32,6 +32,8 @@ class Settings:
 
     batch_rows            changes staged at once
     lock_timeout_ms       how long an apply waits for a row a user holds, before it steps aside
+    parked_limit          changes of a flow that may wait for a person before it stands still
+    parked_percent        and of the changes of a batch of at least 100
     clock_limit_ms        distance of the servers' clocks that becomes a finding
     retention_days        how long settled conflicts and tombstones are kept
     history_days          how long it is remembered where each value came from
@@ -39,6 +41,8 @@ class Settings:
 
     batch_rows: int = 20_000
     lock_timeout_ms: int = 2_000
+    parked_limit: int = 10_000
+    parked_percent: int = 50
     clock_limit_ms: int = 1_000
     retention_days: int = 30
     history_days: int = 7

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from replicator.model.failure import Policy
 from replicator.ports.writer import Writer
 
 
@@ -23,9 +24,20 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Edited:
+    """A person wants `after` sent where the change holds `before` in that column of the source; both as in its payload."""
+
+    column: str
+    before: Any
+    after: Any
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     """A change set aside. `key`: the record's key on the source; `waits`: (link, raw key) whose pair would wake it.
-    `conflict`: what it is called in the conflict log, if it is one."""
+    `conflict`: what it is called in the conflict log, if it is one. `policy`: when it is tried again by itself (None: of one
+    that was read from the table)."""
 
     link: str
     key: list[str]
@@ -36,6 +48,8 @@ class Parked:
     payload: dict[str, Any]
     id: int = 0
     conflict: str = ""
+    policy: Policy | None = None
+    edits: Sequence[Edited] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +111,18 @@ class FlowState(Protocol):
 
     def parked(self, ids: Sequence[int]) -> list[Parked]: ...
 
-    def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None]]:
-        """(id, link, key, what it waits for) of everything parked for this flow."""
+    def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None, str]]:
+        """(id, link, key, what it waits for, reason) of everything parked for this flow."""
 
     def retries(self) -> list[int]:
-        """Ids that a person asked to be tried again; asking is taken back."""
+        """Ids of what a person asked to be tried again (asking is taken back), or has its time."""
+
+    def discard(self) -> list[tuple[int, str, str]]:
+        """Throws away what people want gone; it is kept in a log, and what waited for it is to be tried again. Gives (id, link,
+        who wanted it)."""
+
+    def halted(self, message: str) -> None:
+        """Why the flow stands still, for people to see; `advance` takes it back."""
 
     def send_back(self, flow: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[int]:
         """Puts (link, payload) into the outbox for the flow that leads back."""
@@ -144,4 +165,4 @@ class FlowState(Protocol):
         even if the transaction is undone."""
 
     def tidy(self, keep_days: int) -> None:
-        """Retention: settled conflicts and tombstones older than that."""
+        """Retention: settled conflicts, what was thrown away, and tombstones older than that."""

@@ -98,7 +98,7 @@ class Comparison:
         except WriteFailed as error:
             for session in (self._source, self._target):
                 session.execute("ROLLBACK TO SAVEPOINT reading")
-            if error.kind != "row":
+            if not error.of_rows:
                 raise
             self.rows, self.suspects = before
             self._read_carefully(sql, seen)
@@ -139,7 +139,7 @@ class Comparison:
         try:
             more = self._target.execute(self._asked.sift, (self.suspects,))
         except WriteFailed as error:
-            if error.kind != "row":
+            if not error.of_rows:
                 raise
             self._target.execute("ROLLBACK TO SAVEPOINT sifting")
             more = self._target.execute(self._asked.every, (self.suspects,))
@@ -163,7 +163,7 @@ class Comparison:
         try:
             self._target.load_blocks(self._asked.load, lines)
         except WriteFailed as error:
-            if error.kind != "row":
+            if not error.of_rows:
                 raise
             self._target.execute("ROLLBACK TO SAVEPOINT landing")
             if len(lines) == 1:
@@ -200,7 +200,7 @@ class Comparison:
             held = self._asked_of(low, high)
         except WriteFailed as error:
             target.execute("ROLLBACK TO SAVEPOINT judging")
-            if error.kind != "row":
+            if not error.of_rows:
                 raise
             self._halvings -= 1
             if high - low == 1 or self._halvings <= 0:

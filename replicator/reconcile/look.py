@@ -300,7 +300,7 @@ class Look:
         try:
             session.execute(extras.found)
         except WriteFailed as error:
-            if error.kind != "row":
+            if not error.of_rows:
                 raise
             session.execute("ROLLBACK TO SAVEPOINT extras")
             session.execute(extras.found_as_text)

@@ -63,7 +63,7 @@ ADVICE = {
     "refused": "the value has to be changed on the side that has it",
     "assertion": "the rows it adds up have to be mended",
 }
-PARKED = "what is parked has to go through first: `replicator status`, and the table replicator.parked"
+PARKED = "what is parked has to go through first: `replicator parked list`"
 PERSON = "a person has to settle it: `replicator conflicts list --open`"
 COUNTER = "a counter has no right side: set it by hand on one of them"
 NOBODY = "nothing is known of when either was changed: say --prefer NODE"

@@ -18,13 +18,16 @@ from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.history import Selection
 from replicator.engines.postgres.status import flushed_position
+from replicator.errors import ReplicatorError
 from replicator.model.case import Case, Row, Rows, Step, TableRows
 from replicator.model.config import Config
+from replicator.model.failure import POLICIES
 from replicator.model.table import Table, TableName
 from replicator.runtime import history
 from replicator.runtime.match_rows import Failure, against
 from replicator.runtime.wiring import NodePair, Opened, flows_of, links_between, node_pairs, open_exchange
 
+BROKEN = POLICIES["broken"]
 STEP_SECONDS = 0.001  # between steps, so that no two have the same time
 WAIT_SECONDS = 0.02
 QUIET, QUIET_SECONDS = 2, 0.002  # turns in which nothing happens, and the time between them
@@ -50,7 +53,7 @@ def connected(environ: Mapping[str, str]) -> Iterator[dict[str, psycopg.Connecti
 def run_case(
     config: Config, environ: Mapping[str, str], connections: Connections, tables: Tables, before: Sequence[Step], case: Case
 ) -> list[Failure]:
-    """After `init`. Raises ReplicatorError when the program itself stops."""
+    """After `init`. Raises ReplicatorError when the program does not run on these tables."""
     sync = Step(None, case.mark)
     with _exchanges(config, environ) as exchanges:
         for step in (*before, sync, *case.steps, sync) if before else (*case.steps, sync):
@@ -160,7 +163,11 @@ def _compared(connections: Connections, tables: Tables, case: Case) -> list[Fail
     conflicts = [_conflict(one) for one in history.select(connections, Selection())[0]]
     failures += _compared_log(case.expected.conflicts, "conflicts", conflicts)
     parked = [entry | {"on": node} for node, connection in connections.items() for entry in scratch.parked(connection)]
-    return failures + _compared_log(case.expected.parked, "parked", parked)
+    failures += _compared_log(case.expected.parked, "parked", parked)
+    broken = next((entry for entry in parked if entry["reason"] == BROKEN.reason), None)
+    if failures and broken is not None:  # then it is not this case that is wrong
+        raise ReplicatorError(str(broken["says"]), BROKEN.remedy)
+    return failures
 
 
 def _compared_table(connection: psycopg.Connection, table: Table, rows: TableRows) -> list[Failure]:

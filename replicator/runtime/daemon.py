@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from replicator.apply.outcome import Step, Totals
-from replicator.errors import NodeUnavailable, ReplicatorError, RunsElsewhere
+from replicator.errors import NodeUnavailable, ReplicatorError, RunsElsewhere, WriteFailed
 from replicator.exchange import Exchange
 from replicator.model.config import Config
+from replicator.model.failure import POLICIES
 from replicator.pipeline import Flow
 from replicator.runtime.wiring import NodePair, node_pairs, open_exchange
 
@@ -26,7 +27,9 @@ log = logging.getLogger("replicator")
 
 WAIT_SECONDS = 0.5
 TIDY_SECONDS = 5.0
-LONGEST_PAUSE = 10.0
+ASK_SECONDS = 1.0  # how often it is asked what people want
+LOST = POLICIES["lost"]
+FIRST_PAUSE = 0.1  # seconds
 SETTLED_SECONDS = 1.0  # a connection that held so long was one: the next attempt is made at once
 
 STANDBY_SECONDS = 1.0  # how often a second replicator looks whether the first is still there
@@ -92,26 +95,24 @@ class Daemon:
             raise self.failed
 
     def _keep_running(self, pair: NodePair) -> None:
-        pause, standby = 0.1, Standby(pair, self.patience)
+        pause, standby = FIRST_PAUSE, Standby(pair, self.patience)
         while not self.stop.is_set():
             started = time.monotonic()
             try:
                 self._run_once(pair, standby)
-            except RunsElsewhere as error:
-                if standby.waits(error):
+            except ReplicatorError as error:
+                if isinstance(error, RunsElsewhere) and standby.waits(error):
                     self.stop.wait(STANDBY_SECONDS)
-                else:
+                    continue
+                if isinstance(error, RunsElsewhere) or not _passes(error):
                     self.failed = error
                     self.stop.set()
-            except NodeUnavailable as error:
+                    return
                 if time.monotonic() - started > SETTLED_SECONDS:
-                    pause = 0.1
+                    pause = FIRST_PAUSE
                 log.warning("%s; trying again in %.1f s", error.message, pause)
                 self.stop.wait(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-            except ReplicatorError as error:
-                self.failed = error
-                self.stop.set()
+                pause = min(pause * 2, LOST.longest)
             except Exception:
                 log.exception("replicator %s-%s: this is a bug", *pair)
                 self.failed = ReplicatorError(f"exchange {pair[0]}-{pair[1]} failed unexpectedly", "please report the log above")
@@ -136,8 +137,12 @@ class Daemon:
             opened.close()
 
     def _loop(self, exchange: Exchange) -> None:
-        tidied = time.monotonic()
+        tidied, asked = time.monotonic(), 0.0
         while not self.stop.is_set():
+            if time.monotonic() - asked > ASK_SECONDS:
+                asked = time.monotonic()
+                for flow in exchange.flows:
+                    flow.ask_for_retries()
             steps = exchange.turn()
             for step in steps:
                 self.watch(step)
@@ -145,6 +150,10 @@ class Daemon:
                 tidied = time.monotonic()
                 for flow in exchange.flows:
                     flow.tidy(self.config.settings.retention_days, self.config.settings.history_days)
-                    flow.ask_for_retries()
             if not steps:
                 exchange.wait(WAIT_SECONDS)
+
+
+def _passes(error: ReplicatorError) -> bool:
+    """Whether it is worth starting anew, after a while."""
+    return isinstance(error, NodeUnavailable) or (isinstance(error, WriteFailed) and POLICIES[error.kind].patient)

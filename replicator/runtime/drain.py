@@ -34,11 +34,18 @@ class Idle:
         self.last = time.monotonic()
 
     def seconds(self) -> float:
-        """0 while a flow is not connected or waits for somebody's lock."""
+        """0 while a flow is not connected or waits for somebody's lock. Raises what a flow stands still for."""
+        _raise_halted(self.daemon)
         waiting = any(totals.waiting for totals in list(self.daemon.totals.values()))
         if waiting or not self.expected <= self.daemon.flows.keys():
             self.last = time.monotonic()
         return time.monotonic() - self.last
+
+
+def _raise_halted(daemon: Daemon) -> None:
+    for totals in list(daemon.totals.values()):
+        if totals.halted is not None:
+            raise totals.halted
 
 
 def all_flows(config: Config) -> dict[str, tuple[str, str]]:
@@ -72,7 +79,9 @@ class Drain:
         self._quiet = 0
 
     def done(self) -> bool:
-        """Read to the mark and written, nothing waits to flow back, and that holds for QUIET calls in a row."""
+        """Read to the mark and written, nothing waits to flow back, and that holds for QUIET calls in a row. Raises what a
+        flow stands still for: that would never be done."""
+        _raise_halted(self._daemon)
         batches = sum(totals.batches for totals in list(self._daemon.totals.values()))
         still = batches == self._batches
         self._batches = batches
@@ -82,7 +91,7 @@ class Drain:
     def _arrived(self) -> bool:
         for name, (source, _) in self._flows.items():
             flow = self._daemon.flows.get(name)
-            if flow is None or flow.totals.waiting or flow.drained < self._marks[source]:
+            if flow is None or not flow.wishes.known or flow.totals.waiting or flow.drained < self._marks[source]:
                 return False
         return not any(self._returning(name, source, target) for name, (source, target) in self._flows.items())
 

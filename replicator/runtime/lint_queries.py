@@ -35,7 +35,7 @@ def described(side: Side, tables: Tables, connection: psycopg.Connection) -> tup
     try:
         return _describe(side, connection, side.query.text if side.query is not None else derived_sql(side, tables)), []
     except WriteFailed as error:
-        if error.kind not in ("setup", "row"):
+        if not (error.of_rows or error.kind in ("broken", "fault")):
             raise
         if side.query is not None:
             return None, [_refused(side, side.query, "the query", error)]

@@ -41,7 +41,7 @@ SAMPLE_SECONDS = 15.0
 ROUND_TRIPS = 3
 COUNTED_UPTO = 100_000  # rows; the size of a larger table is estimated
 LIMITS = "SET statement_timeout = '5s'; SET lock_timeout = '1s'"
-OWN_TABLES = ("conflict", "parked", "outbox")
+OWN_TABLES = ("conflict", "parked", "parked_edit", "discarded", "outbox")
 
 
 @dataclass

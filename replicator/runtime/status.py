@@ -1,7 +1,7 @@
 """How the flows stand, from the databases alone: true whether a daemon runs or not, and wherever it runs.
 
 Promises: changes nothing; a node that cannot be reached leaves gaps in the picture, not an exception.
-`problems` are what a person must see to: records parked for another reason than waiting, slots that are gone.
+`problems` are what a person must see to: records that do not go on by themselves, flows that stand still, slots that are gone.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ from replicator.engines.postgres.status import (
 )
 from replicator.errors import ConfigurationError, NodeUnavailable, ReplicatorError, SourceLost
 from replicator.model.config import Config
+from replicator.model.failure import BY_ITSELF
 from replicator.model.finding import Finding
 from replicator.program import names
 from replicator.runtime.clocks import Distance, distances, read_clocks
 from replicator.runtime.lint import close_all, connect_all
 from replicator.runtime.wiring import flows_of, links_between, node_pairs
-
-WAITS = "waits"  # the reason of what goes on by itself when the record it refers to arrives
 
 
 @dataclass
@@ -58,6 +57,7 @@ class FlowStatus:
     conflict_kinds: dict[str, int] = field(default_factory=dict)
     parked: dict[str, int] = field(default_factory=dict)
     oldest_parked_seconds: float | None = None
+    halted: str | None = None
     backfills: list[BackfillState] = field(default_factory=list)
     runner: str | None = None
     gone: SourceLost | None = None
@@ -138,6 +138,7 @@ def as_document(status: Status) -> dict[str, Any]:
                 },
                 "parked": f.parked,
                 "oldest_parked_seconds": f.oldest_parked_seconds,
+                "halted": f.halted,
                 "backfills": [b.as_object() for b in f.backfills],
             }
             for f in status.flows
@@ -156,7 +157,7 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
         with translated(one.target):
             saved = checkpoints(target, [one.flow]).get(one.flow)
             if saved is not None:
-                one.position, one.checkpoint_seconds = saved.lsn, saved.seconds_ago
+                one.position, one.checkpoint_seconds, one.halted = saved.lsn, saved.seconds_ago, saved.halted
             for flow, kind, total, recent, waiting in conflict_counts(target):
                 if flow == one.flow:
                     one.conflict_kinds[kind] = total
@@ -178,7 +179,7 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
             else:
                 one.slot_state = "lost" if slot.lost else "active" if slot.active else "inactive"
                 one.behind_bytes, one.kept_bytes, one.runner = slot.behind_bytes, slot.kept_bytes, slot.runner
-                one.warnings = slot_findings(slot, one.source, one.slot, one.flow, "S005")
+                one.warnings = slot_findings(slot, one.source, one.slot, one.flow, "S006")
             if saved is not None:
                 one.gone = lost(source, Flow(one.flow, one.source, one.target, one.slot), saved.source)
 
@@ -193,16 +194,20 @@ def _problems(status: Status) -> list[Finding]:
             problems.append(Finding(where, "S002", flow.gone.message.removeprefix(f"{where} "), flow.gone.hint))
         problems += flow.warnings
         problems += _open_gaps(flow, status.reconciled)
+        if flow.halted:
+            message, _, hint = flow.halted.partition(" -> ")
+            problems.append(Finding(where, "S005", message, hint))
         for copy in flow.backfills:
             if copy.problem and copy.problem != backfills.CANCELLED:
                 message = f"{copy.why} of {copy.link} ended undone: {copy.problem}"
                 again = f"mend it, then `replicator backfill {copy.link} --from {flow.source}`"
                 problems.append(Finding(where, "S004", message, again))
         for reason, count in sorted(flow.parked.items()):
-            if reason != WAITS:
+            if reason not in BY_ITSELF:
                 records = "record is" if count == 1 else "records are"
                 message = f"{count:,} {records} parked: {reason}"
-                hint = f"table replicator.parked on {flow.target} has the reason and message of each"
+                option = f"--reason '{reason}'" if " " in reason else f"--reason {reason}"
+                hint = f"`replicator parked list --on {flow.target} {option}`"
                 problems.append(Finding(where, "S003", message, hint))
     return problems
 
@@ -219,7 +224,7 @@ def _open_gaps(flow: FlowStatus, reconciled: Sequence[Reconciled]) -> list[Findi
                 f" and nobody knows yet that both sides agree on {', '.join(left)}"
             )
             hint = f"`replicator reconcile {' '.join(left)}` says what is missing, `--repair` mends it"
-            findings.append(Finding(flow.flow, "S006", message, hint))
+            findings.append(Finding(flow.flow, "S007", message, hint))
     return findings
 
 

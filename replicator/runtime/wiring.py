@@ -208,7 +208,8 @@ def _flow(
     number = {node.name: node.number for node in config.nodes}
     origins = {p.link.name: frozenset(number[n] for n in beyond(config.links, p.link, source)) for p in programs}
     ends = writers[target], writers[source], reader
-    return Flow(flow, numbers, programs, stream, *ends, state, clock, config.settings.batch_rows, origins)
+    limits = config.settings.parked_limit, config.settings.parked_percent
+    return Flow(flow, numbers, programs, stream, *ends, state, clock, config.settings.batch_rows, limits, origins)
 
 
 def _owners(config: Config, programs: Sequence[Program], source: str) -> dict[str, dict[str, int]]:

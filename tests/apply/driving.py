@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -27,6 +28,15 @@ def parked(pair: Pair, link: str | None = None) -> list[tuple[str, list[str], st
 
 def column(pair: Pair, node: str, sql: str) -> list[Any]:
     return [row[0] for row in pair.rows(node, sql)]
+
+
+def until(pair: Pair, true: Callable[[], bool]) -> None:
+    """Runs the replicator as the daemon does; the alarm (conftest.py) ends what never comes."""
+    while not true():
+        for flow in pair.exchange.flows:
+            flow.ask_for_retries()
+        if not pair.turn():
+            pair.exchange.wait(0.02)
 
 
 def within(seconds: int) -> None:

@@ -125,6 +125,15 @@ def test_a_parked_update_keeps_the_row_as_it_was(pair: Pair) -> None:
     assert pair.rows("erp", "SELECT c, e FROM paired WHERE d = '1'") == [("changed", 2)]
 
 
+def test_a_retry_that_was_asked_for_is_not_lost_with_the_daemon(pair: Pair) -> None:
+    """It dies after it has read the wish, and before it has tried."""
+    pair.erp.execute("UPDATE replicator.parked SET retry = true WHERE link = 'paired' AND key = '{14}'")
+    pair.exchange.flows[0].ask_for_retries()
+    pair.crash()
+    soon = "SELECT next_try BETWEEN now() AND now() + interval '1 minute' FROM replicator.parked WHERE link = 'paired' AND key = '{14}'"
+    assert pair.rows("erp", soon) == [(True,)]
+
+
 def test_attempts_are_counted(pair: Pair) -> None:
     what = "SELECT attempts, since FROM replicator.parked WHERE link = 'paired' AND key = '{16}'"
     ((_, since),) = pair.rows("erp", what)

@@ -3,7 +3,6 @@ a lock for a while, stops it. What the target's own triggers do to a row is noti
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 
 from tests.apply.conftest import Fresh
@@ -45,25 +44,6 @@ def test_two_keys_that_become_one(fresh: Fresh) -> None:
         pair.settle()
         assert column(pair, "erp", "SELECT id FROM item ORDER BY 1") == [1, 2]
         assert len(parked(pair)) == 1
-
-
-def test_a_row_that_a_user_holds_delays_its_flow_only(fresh: Fresh) -> None:
-    back = COPIED.replace("item", "other").replace("crm -> erp", "erp -> crm")
-    both = CRM + ";" + CRM.replace("item", "other")
-    with fresh(both, both, COPIED, back) as pair:
-        pair.crm.execute("INSERT INTO item VALUES ('1', 'x')")
-        pair.settle()
-        with psycopg.connect(pair.environ["ERP_DSN"]) as user:
-            user.execute("SELECT FROM item FOR UPDATE")
-            pair.crm.execute("UPDATE item SET t = 'y'")
-            pair.erp.execute("INSERT INTO other VALUES ('2', 'from the ERP')")
-            while not pair.rows("crm", "SELECT FROM other") or not pair.exchange.flows[0].totals.waiting:
-                pair.turn()
-            assert column(pair, "erp", "SELECT t FROM item") == ["x"]
-        pair.settle()
-        assert column(pair, "erp", "SELECT t FROM item") == ["y"]
-        assert pair.exchange.flows[0].totals.waiting == ""
-        assert parked(pair) == []
 
 
 KEYS = {

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from replicator_cli.conflicts import moment
+from replicator_cli.looking import moment
 
 from replicator.errors import ConfigurationError
 

@@ -117,7 +117,7 @@ def test_parked_changes(log: Site) -> None:
     result = log("explain", "customer", "1")
     assert result.one_line("parked on the way from crm to erp since ", "refused (SQLSTATE 23514)")
     assert result.one_line("new row violates check constraint")
-    assert result.one_line("tried 3 times", "in replicator.parked on erp")
+    assert result.one_line("tried 3 times", "`replicator parked show erp:")
     [parked] = log("explain", "customer", "1", "--json").document["parked"]
     assert (parked["source"], parked["target"], parked["sqlstate"]) == ("crm", "erp", "23514")
 

@@ -80,7 +80,7 @@ def renew_and_mend(site: Site, *flows: str) -> None:
     assert "after" in names
     assert "missed" not in names
     assert site("status").code == 1
-    assert site("status").one_line("crm_to_erp: S006 went on without the changes of crm between", "customer")
+    assert site("status").one_line("crm_to_erp: S007 went on without the changes of crm between", "customer")
     assert site("reconcile", "--repair").code == 0
     assert site("status").code == 0, site("status").out
     assert site.rows("erp", "SELECT count(*) FROM erp.customer WHERE company = 'missed'") == [(1,)]
@@ -104,9 +104,9 @@ def test_a_slot_that_was_made_again_by_somebody(own: Site) -> None:
 
 def test_wal_is_warned_of_and_then_lost(own: Site) -> None:
     own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('missed')")
-    assert not own("status").lines("S005")
+    assert not own("status").lines("S006")
     write_wal(own, 4)
-    for command, code in (("status", "crm_to_erp: S005"), ("check", "crm: K050")):
+    for command, code in (("status", "crm_to_erp: S006"), ("check", "crm: K050")):
         warned = own(command).one_line(code, "slot replicator_crm_to_erp on crm holds back", "max_slot_wal_keep_size is 96.0 MB")
         assert "start the replicator" in warned
     write_wal(own, 8)

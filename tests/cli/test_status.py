@@ -45,7 +45,7 @@ def test_waiting_is_no_problem_and_refused_is_one(ready: Site) -> None:
     assert ready("run", "--once").code == 0
     refused = ready("status")
     assert refused.code == 1
-    assert "replicator.parked" in refused.one_line("S003 1 record is parked: refused")
+    assert "`replicator parked list --on erp --reason refused`" in refused.one_line("S003 1 record is parked: refused")
     assert ready("status", "--json").document["flows"][0]["parked"] == {"refused": 1, "waits": 1}
 
 

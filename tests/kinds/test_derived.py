@@ -179,6 +179,17 @@ def test_whether_a_related_row_exists(pair: Pair, account: int, request: pytest.
     assert customer(pair, "has_quotes", request) == [(False,)]
 
 
+def test_its_own_row_changes_in_the_same_batch(pair: Pair, account: int, request: pytest.FixtureRequest) -> None:
+    assert customer(pair, "billing, has_quotes", request) == [(None, False)]
+    do(pair, "INSERT INTO crm.address (account_id, kind, street) VALUES (%s, 'billing', 'S')", account)
+    do(pair, "UPDATE crm.account SET name = name WHERE id = %s", account)
+    do(pair, "UPDATE crm.account SET name = name || '!' WHERE id = %s", account)
+    do(pair, "INSERT INTO crm.quote (account_id, state) VALUES (%s, 'open')", account)
+    pair.settle()
+    found = pair.rows("erp", "SELECT billing, has_quotes FROM erp.customer WHERE company = %s", (request.node.name + "!",))
+    assert found == [("S", True)]
+
+
 def test_a_filter_on_the_parent_and_its_discount(pair: Pair, account: int) -> None:
     quote = one(pair, "INSERT INTO crm.quote (account_id, state) VALUES (%s, 'open') RETURNING id", account)
     do(pair, "INSERT INTO crm.line (quote_id, qty, price) VALUES (%s, 2, 10), (%s, 3, 100)", quote, quote)

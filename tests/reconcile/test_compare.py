@@ -43,7 +43,7 @@ def test_lines_that_the_other_server_does_not_take(server: Server, tmp_path: Pat
         def picky(self: PostgresSession, sql: str, blocks: Iterable[bytes]) -> None:
             taken = list(blocks)
             if "sieve" in sql and any(b"note 3\t" in block or b"note 11\t" in block for block in taken):
-                raise WriteFailed("erp: not here", "", "row", "22P02")
+                raise WriteFailed("erp: not here", "", "refused", "22P02")
             load(self, sql, taken)
 
         monkeypatch.setattr(PostgresSession, "load_blocks", picky)

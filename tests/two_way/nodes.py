@@ -143,7 +143,7 @@ class Nodes:
             self.crash()
             return True
         except WriteFailed as error:
-            assert error.kind == "busy", error
+            assert error.kind in ("locked", "transient"), error
             return True
 
     def settle(self) -> None:

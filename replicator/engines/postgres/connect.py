@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 from psycopg import conninfo
 
-from replicator.engines.postgres.errors import REMEDIES, told
+from replicator.engines.postgres.errors import told
+from replicator.engines.postgres.sqlstates import REMEDIES
 from replicator.errors import ConfigurationError, NodeUnavailable
 
 # Both ends write and read values as text in the same dialect; UTC makes timestamptz to timestamp exact.

@@ -11,8 +11,10 @@ from replicator.engines.postgres.sql import statement
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError
 from replicator.model import position
-from replicator.ports.state import Checkpoint, Job, Parked, Progress, Wanted
+from replicator.ports.state import Checkpoint, Edited, Job, Parked, Progress, Wanted
 from replicator.ports.writer import Writer
+
+RETRIED = 1_000  # parked changes that are tried again at once
 
 
 def _sql(name: str) -> str:
@@ -69,6 +71,8 @@ class PostgresFlowState:
                 "waits_link": row.waits[0] if row.waits else None,
                 "waits_key": row.waits[1] if row.waits else None,
                 "payload": row.payload,
+                "first": row.policy.first if row.policy else None,
+                "longest": row.policy.longest if row.policy else None,
             }
             for row in latest.values()
         ]
@@ -82,16 +86,35 @@ class PostgresFlowState:
     def parked(self, ids: Sequence[int]) -> list[Parked]:
         found = self._writer.query(_sql("parked"), (list(ids),))
         return [
-            Parked(link, key, reason, sqlstate, message, (waits, waits_key) if waits else None, payload, number)
-            for number, link, key, reason, sqlstate, message, waits, waits_key, payload in found
+            Parked(
+                link,
+                key,
+                reason,
+                sqlstate,
+                message,
+                (waits, waits_key) if waits else None,
+                payload,
+                number,
+                edits=[Edited(*edit) for edit in edits],
+            )
+            for number, link, key, reason, sqlstate, message, waits, waits_key, payload, edits in found
         ]
 
-    def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None]]:
+    def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None, str]]:
         rows = self._writer.query(_sql("parked_keys"), (self._flow,))
-        return [(number, link, key, (waits, waits_key) if waits else None) for number, link, key, waits, waits_key in rows]
+        return [
+            (number, link, key, (waits, waits_key) if waits else None, reason)
+            for number, link, key, waits, waits_key, reason in rows
+        ]
 
     def retries(self) -> list[int]:
-        return [row[0] for row in self._writer.query(_sql("retries"), (self._flow,))]
+        return [row[0] for row in self._writer.query(_sql("retries"), (self._flow, self._flow, RETRIED))]
+
+    def discard(self) -> list[tuple[int, str, str]]:
+        return [(number, link, by) for number, link, by in self._writer.query(_sql("discard"), (self._flow,))]
+
+    def halted(self, message: str) -> None:
+        self._writer.execute(_sql("halted"), (message, self._flow))
 
     def send_back(self, flow: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[int]:
         payloads = [{"link": link, "payload": payload} for link, payload in rows]
@@ -147,7 +170,8 @@ class PostgresFlowState:
         self._plain().query(_sql("step_clock"), (STEP_PREFIX, str(greatest)))
 
     def tidy(self, keep_days: int) -> None:
-        self._writer.execute(_sql("tidy_conflicts"), (keep_days,))
+        for old in ("tidy_conflicts", "tidy_discarded", "tidy_edits"):
+            self._writer.execute(_sql(old), (keep_days,))
         self._writer.execute(_backfill("tidy"), (self._flow, keep_days))
         for table in self._tombstones:
             self._writer.execute(f"DELETE FROM {table} WHERE at < now() - make_interval(days => %s)", (keep_days,))

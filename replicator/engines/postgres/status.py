@@ -32,13 +32,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class SavedCheckpoint:
-    """`system` and `timeline`: the source server it speaks of."""
+    """`system` and `timeline`: the source server it speaks of. `halted`: why the flow stands still, if it does."""
 
     lsn: str
     slot: str
     system: str
     timeline: int
     seconds_ago: float
+    halted: str | None
 
     @property
     def source(self) -> Source:
