@@ -20,6 +20,9 @@ from replicator.errors import ConfigurationError, NodeUnavailable
 SESSION = (
     "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c timezone=UTC -c bytea_output=hex -c xmloption=content"
 )
+# Our statements are short and many. Before version 18 the server takes them for dear where they may not read a table from end
+# to end, and would compile nearly every one, for longer than it runs.
+SPEED = "-c jit=off"
 # Both ends notice within half a minute that the other's host is gone. The server's end matters as much: what a dead
 # replicator's session holds there, its successor waits for.
 KEEPALIVE = {
@@ -42,7 +45,7 @@ def connect(node: str, dsn: str, purpose: str, replication: bool = False) -> psy
             f"{node}: the DSN in the environment is not one that PostgreSQL understands",
             "write it as postgresql://user:password@host:port/database",
         ) from None
-    options = f"{given.get('options') or ''} {SESSION} {SERVER_KEEPALIVE}".strip()
+    options = f"{given.get('options') or ''} {SESSION} {SPEED} {SERVER_KEEPALIVE}".strip()
     settings: dict[str, Any] = {**KEEPALIVE, "options": options}
     if replication:
         settings["replication"] = "database"
