@@ -111,14 +111,11 @@ class Daemon:
             started = time.monotonic()
             try:
                 self._run_once(pair, standby)
-            except RunsElsewhere as error:
-                if standby.waits(error):
-                    self.stop.wait(STANDBY_SECONDS)
-                else:
-                    self.failed = error
-                    self.stop.set()
             except ReplicatorError as error:
-                if not _passes(error):
+                if isinstance(error, RunsElsewhere) and standby.waits(error):
+                    self.stop.wait(STANDBY_SECONDS)
+                    continue
+                if isinstance(error, RunsElsewhere) or not _passes(error):
                     self.failed = error
                     self.stop.set()
                     return

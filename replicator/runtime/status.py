@@ -179,7 +179,7 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
             else:
                 one.slot_state = "lost" if slot.lost else "active" if slot.active else "inactive"
                 one.behind_bytes, one.kept_bytes, one.runner = slot.behind_bytes, slot.kept_bytes, slot.runner
-                one.warnings = slot_findings(slot, one.source, one.slot, one.flow, "S005")
+                one.warnings = slot_findings(slot, one.source, one.slot, one.flow, "S006")
             if saved is not None:
                 one.gone = lost(source, Flow(one.flow, one.source, one.target, one.slot), saved.source)
 
@@ -192,11 +192,11 @@ def _problems(status: Status) -> list[Finding]:
             problems.append(Finding(where, "S001", "not initialised", "run `replicator init`"))
         elif flow.gone is not None:
             problems.append(Finding(where, "S002", flow.gone.message.removeprefix(f"{where} "), flow.gone.hint))
+        problems += flow.warnings
+        problems += _open_gaps(flow, status.reconciled)
         if flow.halted:
             message, _, hint = flow.halted.partition(" -> ")
             problems.append(Finding(where, "S005", message, hint))
-        problems += flow.warnings
-        problems += _open_gaps(flow, status.reconciled)
         for copy in flow.backfills:
             if copy.problem and copy.problem != backfills.CANCELLED:
                 message = f"{copy.why} of {copy.link} ended undone: {copy.problem}"
@@ -224,7 +224,7 @@ def _open_gaps(flow: FlowStatus, reconciled: Sequence[Reconciled]) -> list[Findi
                 f" and nobody knows yet that both sides agree on {', '.join(left)}"
             )
             hint = f"`replicator reconcile {' '.join(left)}` says what is missing, `--repair` mends it"
-            findings.append(Finding(flow.flow, "S006", message, hint))
+            findings.append(Finding(flow.flow, "S007", message, hint))
     return findings
 
 

@@ -33,8 +33,6 @@ class PostgresWriter:
             # (`enable_seqscan = off` would do that, and before 18 drown all other differences between plans.)
             self._connection.execute("SET seq_page_cost = 20")
             self._connection.execute("SET random_page_cost = 1.1")
-            # A table without an index that is read all the same then seems so dear that its statement would be compiled.
-            self._connection.execute("SET jit = off")
             if origin is not None:
                 self._take(origin)
 
