@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from replicator.apply.outcome import STEPS
 from replicator.errors import NodeUnavailable
 from replicator.model.config import Config
 from replicator.runtime.clocks import Distance
@@ -23,7 +24,7 @@ def status(
     context: typer.Context,
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C.")] = False,
-    every: Annotated[float | None, typer.Argument(metavar="[SECONDS]", min=0.1, help="Of --watch. [default: 2]")] = None,
+    every: Annotated[float | None, typer.Argument(metavar="SECONDS", min=0.1, help="Of --watch. [default: 2]")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -96,6 +97,10 @@ def _show(output: Output, found: Status, limit: int) -> None:
         for flow in found.flows
     ]
     output.table(headers, rows, right=(2, 4, 5, 6))
+    paced = [flow for flow in found.flows if flow.pace]
+    if paced:
+        output.line()
+        output.table(("lately", "changes/s", *STEPS, "waiting"), [_pace(flow) for flow in paced], right=range(1, len(STEPS) + 3))
     copies = [copy for flow in found.flows for copy in flow.backfills if copy.finished is None]
     if copies:
         output.line()
@@ -119,6 +124,14 @@ def _show(output: Output, found: Status, limit: int) -> None:
         output.line()
         output.findings(found.problems)
     output.findings(found.unreachable)
+
+
+def _pace(flow: FlowStatus) -> list[str]:
+    """Its speed, and the shares of the time that its steps took."""
+    assert flow.pace is not None
+    shares = [flow.pace["shares"].get(step, 0.0) for step in STEPS]
+    rest = max(0.0, 1 - sum(shares))
+    return [flow.flow, f"{flow.pace['changes'] / flow.pace['seconds']:,.0f}", *(f"{share:.0%}" for share in (*shares, rest))]
 
 
 def _clocks(clocks: Distance, limit: int) -> str:

@@ -8,9 +8,16 @@ import signal
 import subprocess
 import sys
 import uuid
+from typing import Any
+
+import pytest
+
+from replicator.apply.outcome import STEPS
+from replicator.runtime import daemon, status
 
 from .conftest import Site
 from .history_site import prepare, until, waiting
+from .serving import served
 
 WATCH = [sys.executable, "-c", "import sys; from replicator_cli.main import main; sys.exit(main())", "status", "--watch"]
 
@@ -139,3 +146,24 @@ def test_what_cannot_be_watched(ready: Site) -> None:
     assert ready("status", "--watch", "--json").code == 2
     assert ready("status", "--watch", "0").code == 2
     assert ready("status", "5").code == 2
+
+
+def test_where_the_time_goes(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "TIDY_SECONDS", 0.3)
+    with served(ready, monkeypatch):
+
+        def pace() -> Any:
+            ready.db("crm").execute("INSERT INTO crm.account (name) SELECT 'n' || i FROM generate_series(1, 20) i")
+            return ready("status", "--json").document["flows"][0]["pace"]
+
+        until(lambda: pace() is not None)
+        found = pace()
+        assert found["changes"] >= 20
+        assert found["seconds"] > 0.2
+        assert found["shares"].keys() == set(STEPS)
+        assert min(found["shares"].values()) >= 0
+        assert 0 < sum(found["shares"].values()) < 1.05
+        headed = [line for line in ready("status").out.splitlines() if line.startswith("lately")]
+        assert headed[0].split() == ["lately", "changes/s", *STEPS, "waiting"]
+    monkeypatch.setattr(status, "LATELY_SECONDS", 0.0)
+    assert ready("status", "--json").document["flows"][0]["pace"] is None  # it speaks of lately only
