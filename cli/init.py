@@ -19,6 +19,10 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the SQL, ch
 def init(
     context: typer.Context,
     *,
+    renew: Annotated[
+        list[str] | None,
+        typer.Option("--renew", metavar="FLOW", help="Go on from a new slot though changes may be missing; may be repeated."),
+    ] = None,
     dry_run: DryRunOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -29,10 +33,16 @@ def init(
     with settings, privileges or links is found first, and then nothing is changed at all. `replicator teardown`
     takes everything back.
 
+    A flow whose slot is gone, or whose source is another server than before (a promoted standby, a restored backup), is
+    stopped until a person renews it: --renew makes a new slot, notes in replicator.gap which changes may be missing, and
+    moves the checkpoint. What is missing is found and mended by `replicator reconcile --repair`; until the links were
+    found equal, `replicator status` reminds of it.
+
     \b
     Example:
-      replicator init --dry-run        every statement, for every node
+      replicator init --dry-run              every statement, for every node
       replicator init
+      replicator init --renew crm_to_erp     crm's slot was lost: go on without what it held
     """
     session = open_session(context, config, as_json)
     loaded = session.load()
@@ -42,9 +52,11 @@ def init(
         session.output.failure("nothing was changed: the databases are not ready for init", hint, errors)
         return 1
     report = ActionReport(session.output, dry_run)
-    setup.init(loaded, session.environ, dry_run, report)
+    setup.init(loaded, session.environ, dry_run, report, renew or ())
     report.close()
-    if not dry_run and report.actions:
+    if renew and not dry_run:
+        session.output.line("start `replicator run`, then `replicator reconcile --repair`: changes may be missing until then")
+    elif not dry_run and report.actions:
         session.output.line("records that are there already are not copied yet: `replicator backfill --from NODE --dry-run`")
     return 0
 

@@ -36,6 +36,7 @@ from .session import BadConfiguration, Common, ConfigOption, JsonOption, Session
 log = logging.getLogger("replicator")
 
 POLL_SECONDS = 0.1
+ONE_SHOT_PATIENCE = 10.0  # seconds in which a predecessor that is ending should be gone
 UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -69,7 +70,8 @@ def run(
     """Keeps the databases in step.
 
     Runs until it is told to stop, by SIGTERM or Ctrl-C. A server that goes away is waited for. What needs
-    a person ends the run with a message and exit code 3.
+    a person ends the run with a message and exit code 3. A second one, on whichever host, stands by and takes
+    over within seconds when the first ends; with --once or --until-idle it gives up instead.
     With --json, one object with the totals is printed at the end; the log is on standard error.
 
     \b
@@ -97,7 +99,8 @@ def run(
         if dry_run:
             _show_plan(session.output, status)
             return 0
-        daemon = Daemon(loaded, session.environ)
+        short = once or until_idle is not None
+        daemon = Daemon(loaded, session.environ, patience=ONE_SHOT_PATIENCE if short else None)
         with (
             _metrics(loaded, daemon, where),
             _rounds(session, loaded, reconcile_every),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from replicator.apply.outcome import STEPS
+from replicator.engines.postgres.slots import size
 from replicator.errors import NodeUnavailable
 from replicator.model.config import Config
 from replicator.runtime.clocks import Distance
@@ -32,7 +33,8 @@ def status(
 
     How far each is, what it has parked and which conflicts it met, read from the databases: it works from anywhere,
     with or without a running replicator. Ends with 1 if a person must see to something: parked records that do not
-    go on by themselves, a flow that stands still for too much would be parked, a replication slot that is gone.
+    go on by themselves, a flow that stands still for too much would be parked, a replication slot that is gone or near
+    its end, or changes that a flow went on without. Beside the slot stands who reads it, host and process.
 
     \b
     Example:
@@ -88,7 +90,7 @@ def _show(output: Output, found: Status, limit: int) -> None:
             flow.flow,
             flow.position,
             "-" if flow.checkpoint_seconds is None else f"{flow.checkpoint_seconds:,.0f} s ago",
-            flow.slot_state,
+            _slot(flow),
             _size(flow.behind_bytes),
             flow.conflicts,
             flow.conflicts_24h,
@@ -151,11 +153,8 @@ def _parked(flow: FlowStatus) -> str:
 
 
 def _size(count: int | None) -> str:
-    if count is None:
-        return "-"
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1024 or unit == "GB":
-            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
-        size /= 1024
-    return ""
+    return "-" if count is None else size(count)
+
+
+def _slot(flow: FlowStatus) -> str:
+    return f"{flow.slot_state}, {flow.runner}" if flow.runner else flow.slot_state

@@ -45,6 +45,10 @@ class NodeUnavailable(ReplicatorError):
     """A server cannot be reached, or the connection to it broke. Worth another try."""
 
 
+class RunsElsewhere(NodeUnavailable):
+    """Another replicator has these flows: one at a time may. Worth another try: it may end."""
+
+
 class SourceLost(ReplicatorError):
     """The slot, server or timeline is not the one the checkpoint speaks of: changes may be missing."""
 

@@ -1,10 +1,5 @@
 -- What `init`, `teardown` and `check` ask of a server.
 
--- name: identity
-SELECT system_identifier::text, (SELECT timeline_id FROM pg_control_checkpoint()),
-       current_setting('server_version_num')::int, current_database()
-FROM pg_control_system();
-
 -- name: state_exists
 SELECT to_regclass('replicator.checkpoint') IS NOT NULL;
 
@@ -22,18 +17,11 @@ WHERE p.pubname = %s ORDER BY 1, 2;
 -- Whether it publishes every kind of change, and partitions as their table. No row if there is none.
 SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot FROM pg_catalog.pg_publication WHERE pubname = %s;
 
--- name: slot
-SELECT slot_name::text, plugin::text, database::text, active, confirmed_flush_lsn::text, wal_status, restart_lsn::text
-FROM pg_catalog.pg_replication_slots WHERE slot_name = %s;
-
 -- name: slots_like
 SELECT slot_name::text, active FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY(%s) AND database = current_database();
 
 -- name: origins
 SELECT roname::text FROM pg_catalog.pg_replication_origin WHERE roname = ANY(%s);
-
--- name: checkpoints
-SELECT flow, lsn::text, slot, source_system, timeline, updated FROM replicator.checkpoint ORDER BY flow;
 
 -- name: settings
 SELECT current_setting('wal_level'),
@@ -61,12 +49,3 @@ WHERE n.nspname = %s AND c.relname = %s;
 
 -- name: clock
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
-
--- name: slot_lag
-SELECT slot_name::text, active, wal_status,
-       pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
-       pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint
-FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY(%s);
-
--- name: wal_position
-SELECT pg_current_wal_lsn()::text;

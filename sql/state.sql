@@ -242,6 +242,22 @@ CREATE TABLE IF NOT EXISTS replicator.proof (
     at       timestamptz NOT NULL DEFAULT now()
 );
 
+-- Changes that may never have come, because a person let a flow go on without them (`init --renew`): those of the source from
+-- `from_lsn`, of the server and timeline it had then, to `upto_lsn` of those that it has since.
+CREATE TABLE IF NOT EXISTS replicator.gap (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+    flow          text NOT NULL,
+    reason        text NOT NULL,
+    from_system   text NOT NULL,
+    from_timeline integer NOT NULL,
+    from_lsn      pg_lsn NOT NULL,
+    system        text NOT NULL,
+    timeline      integer NOT NULL,
+    upto_lsn      pg_lsn NOT NULL,
+    accepted_by   text NOT NULL DEFAULT session_user
+);
+
 -- How to give back what `init` changed outside this schema, newest first.
 CREATE TABLE IF NOT EXISTS replicator.undo (
     id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

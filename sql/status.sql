@@ -14,18 +14,6 @@ FROM replicator.checkpoint WHERE flow = ANY(%s);
 -- name: published
 SELECT DISTINCT schemaname::text, tablename::text FROM pg_catalog.pg_publication_tables WHERE pubname = ANY(%s);
 
--- name: foreign_slots
--- Slots are known to the whole server by name, and belong to one database.
-SELECT slot_name::text, COALESCE(database::text, '-') FROM pg_catalog.pg_replication_slots
-WHERE slot_name = ANY(%s) AND database IS DISTINCT FROM current_database();
-
--- name: slot
--- Parameters: a checkpoint or NULL, the slot. Bytes the slot keeps, bytes from the checkpoint to the end of WAL, and bytes
--- that may still be written before the slot is lost (NULL: the server has no such limit).
-SELECT active, COALESCE(wal_status, ''), pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,
-       confirmed_flush_lsn::text, pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint, safe_wal_size
-FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND database = current_database();
-
 -- name: lag
 SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint;
 
@@ -55,3 +43,10 @@ SELECT EXISTS (SELECT FROM replicator.outbox WHERE flow = %s AND id > %s);
 -- name: new_conflicts
 SELECT id, link, kind, field, incoming_stamp, existing_stamp, winner, rule, place
 FROM replicator.conflict WHERE id > %s ORDER BY id LIMIT 1000;
+
+-- name: holder
+-- Who a session is. Anybody may see an application's name; the address, whoever has the same role.
+SELECT CASE WHEN application_name LIKE 'replicator %%:%% %%' THEN 'replicator ' || split_part(application_name, ' ', 2)
+            WHEN application_name = '' THEN 'a session' ELSE application_name END
+       || COALESCE(' from ' || host(client_addr), '') || ', server process ' || pid
+FROM pg_catalog.pg_stat_activity WHERE pid = %s;

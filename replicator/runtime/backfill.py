@@ -18,7 +18,7 @@ from replicator.engines.postgres import backfills
 from replicator.engines.postgres.backfills import BackfillState
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
-from replicator.engines.postgres.status import slot_state
+from replicator.engines.postgres.slots import slot_state
 from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.mapping.chosen import links_named
 from replicator.mapping.expressions import Passage, Reading, parse_expression

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import psycopg
-
+from replicator.engines.postgres import slots
 from replicator.engines.postgres.check import check_server, check_table
 from replicator.engines.postgres.errors import translated
-from replicator.engines.postgres.setup import Action, flow_name, has_state, slot_name, verify_source
-from replicator.engines.postgres.status import Facts, checkpoints, facts, foreign_slots, published_tables
+from replicator.engines.postgres.setup import Action, flow_name, has_state, slot_name
+from replicator.engines.postgres.status import Facts, checkpoints, facts, published_tables
 from replicator.errors import ReplicatorError
 from replicator.mapping.structure import check_structure
 from replicator.model.config import Config
@@ -97,13 +96,13 @@ def check_servers(config: Config, connections: Connections, catalog: Catalog) ->
     findings = []
     for node, connection in connections.items():
         with translated(node):
-            slots = _slots_on(config, node)
-            findings += check_server(connection, node, slots)
-            for slot, database in foreign_slots(connection, slots):
+            wanted = _slots_on(config, node)
+            findings += check_server(connection, node, wanted)
+            for slot, database in slots.foreign_slots(connection, wanted):
                 message = f"slot {slot} on this server belongs to another database, {database}"
                 hint = "give the node another name in one of the two configurations: slots are named after nodes"
                 findings.append(Finding(node, "K044", message, hint))
-            published = published_tables(connection, slots)  # a flow's publication and slot have one name
+            published = published_tables(connection, wanted)  # a flow's publication and slot have one name
             for (where, _), found in catalog.items():
                 if where == node and found is not None:
                     uses = _uses(config.links, node, found.name)
@@ -147,12 +146,12 @@ def _brief(structure: Sequence[Finding]) -> list[Finding]:
 
 
 def _slots_on(config: Config, node: str) -> list[str]:
-    slots = []
+    found = []
     for pair in node_pairs(config):
         for source, target in flows_of(links_between(config, pair), pair):
             if source == node:
-                slots.append(slot_name(flow_name(source, target)))
-    return slots
+                found.append(slot_name(flow_name(source, target)))
+    return found
 
 
 def _uses(links: Sequence[Link], node: str, name: TableName) -> dict[str, bool]:
@@ -224,17 +223,11 @@ def _sources_lost(config: Config, pair: NodePair, connections: Connections, prep
     for source, target in flows_of(links_between(config, pair), pair):
         flow = flow_name(source, target)
         if prepared[target]:
-            saved = _identity_of(connections[target], flow, target)
+            with translated(target):
+                saved = checkpoints(connections[target], [flow]).get(flow)
             if saved is not None:
                 with translated(source):
-                    problem = verify_source(connections[source], source, slot_name(flow), *saved)
-                if problem is not None:
-                    hint = "changes may be missing: compare the databases, then `replicator teardown` and `init`"
-                    findings.append(Finding(source, "K042", f"{flow} cannot go on: {problem}", hint))
+                    gone = slots.lost(connections[source], slots.Flow(flow, source, target, slot_name(flow)), saved.source)
+                if gone is not None:
+                    findings.append(as_finding(source, "K042", gone))
     return findings
-
-
-def _identity_of(connection: psycopg.Connection, flow: str, node: str) -> tuple[str, int, int] | None:
-    with translated(node):
-        found = checkpoints(connection, [flow]).get(flow)
-    return None if found is None else (found.system, found.timeline, found.position)

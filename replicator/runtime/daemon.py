@@ -2,7 +2,7 @@
 
 Promises: SIGTERM and Ctrl-C finish the batch in hand and stop; what time heals (a server
 restarting, a slot still held by a killed predecessor) is tried again; what needs a person
-stops the daemon with a message.
+stops the daemon with a message. Where another replicator runs the same flows, it stands by and takes over when that ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from replicator.apply.outcome import Step, Totals
-from replicator.errors import NodeUnavailable, ReplicatorError, WriteFailed
+from replicator.errors import NodeUnavailable, ReplicatorError, RunsElsewhere, WriteFailed
 from replicator.exchange import Exchange
 from replicator.model.config import Config
 from replicator.model.failure import BY_ITSELF, POLICIES
@@ -33,14 +33,45 @@ LOST = POLICIES["lost"]
 FIRST_PAUSE = 0.1  # seconds
 SETTLED_SECONDS = 1.0  # a connection that held so long was one: the next attempt is made at once
 
+STANDBY_SECONDS = 1.0  # how often a second replicator looks whether the first is still there
+
 Watch = Callable[[Step], None]
+
+
+class Standby:
+    """What is said while another replicator runs the flows between two nodes, and for how long it is waited for."""
+
+    def __init__(self, pair: NodePair, patience: float | None) -> None:
+        self.pair = pair
+        self._name = f"{pair[0]} and {pair[1]}"
+        self._patience = patience
+        self._since: float | None = None
+        self._said = ""
+
+    def waits(self, error: RunsElsewhere) -> bool:
+        """Whether to try again. Says who has the flows, once for each."""
+        self._since = self._since or time.monotonic()
+        if self._patience is not None and time.monotonic() - self._since > self._patience:
+            return False
+        if error.message != self._said:
+            self._said = error.message
+            log.info("%s: standing by: %s", self._name, error.message, extra={"fields": {"nodes": self.pair, **error.known}})
+        return True
+
+    def over(self) -> None:
+        if self._since is not None:
+            waited = time.monotonic() - self._since
+            log.info("%s: taking over after %.1f s of standing by", self._name, waited, extra={"fields": {"nodes": self.pair}})
+        self._since, self._said = None, ""
 
 
 @dataclass
 class Daemon:
     """`run` blocks until `stop` is set. `totals`: flow -> its running totals, for status and metrics.
     `flows`: those that are connected just now. `away`: pair of nodes -> why its flows are not.
-    `tried`, `exchanges`: pair of nodes -> when it was last attempted to connect them (time.monotonic), and what runs there."""
+    `standby`: pairs whose flows another replicator runs.
+    `tried`, `exchanges`: pair of nodes -> when it was last attempted to connect them (time.monotonic), and what runs there.
+    `patience`: seconds to stand by for, None: until stopped."""
 
     config: Config
     environ: Mapping[str, str]
@@ -49,9 +80,11 @@ class Daemon:
     totals: dict[str, Totals] = field(default_factory=dict)
     flows: dict[str, Flow] = field(default_factory=dict)
     away: dict[NodePair, str] = field(default_factory=dict)
+    standby: set[NodePair] = field(default_factory=set)
     tried: dict[NodePair, float] = field(default_factory=dict)
     exchanges: dict[NodePair, Exchange] = field(default_factory=dict)
     failed: ReplicatorError | None = None
+    patience: float | None = None
 
     def run(self) -> None:
         """Blocks until stopped. Raises the ReplicatorError that a person must see to, after all threads have stopped."""
@@ -77,11 +110,19 @@ class Daemon:
         return now - max(self.tried.get(pair, now), exchange.turned if exchange else 0.0)
 
     def _keep_running(self, pair: NodePair) -> None:
-        pause = FIRST_PAUSE
+        pause, standby = FIRST_PAUSE, Standby(pair, self.patience)
         while not self.stop.is_set():
             started = time.monotonic()
             try:
-                self._run_once(pair)
+                self._run_once(pair, standby)
+            except RunsElsewhere as error:
+                self.away[pair] = f"standing by: {error.message}"
+                self.standby.add(pair)
+                if standby.waits(error):
+                    self.stop.wait(STANDBY_SECONDS)
+                else:
+                    self.failed = error
+                    self.stop.set()
             except ReplicatorError as error:
                 if not _passes(error):
                     self.failed = error
@@ -90,6 +131,7 @@ class Daemon:
                 if time.monotonic() - started > SETTLED_SECONDS:
                     pause = FIRST_PAUSE
                 self.away[pair] = error.message
+                self.standby.discard(pair)
                 log.warning("%s; trying again in %.1f s", error.message, pause, extra={"fields": {"nodes": pair, **error.known}})
                 self.stop.wait(pause)
                 pause = min(pause * 2, LOST.longest)
@@ -98,9 +140,11 @@ class Daemon:
                 self.failed = ReplicatorError(f"exchange {pair[0]}-{pair[1]} failed unexpectedly", "please report the log above")
                 self.stop.set()
 
-    def _run_once(self, pair: NodePair) -> None:
+    def _run_once(self, pair: NodePair, standby: Standby) -> None:
         self.tried[pair] = time.monotonic()
         opened = open_exchange(self.config, pair, self.environ)
+        standby.over()
+        self.standby.discard(pair)
         exchange = opened.exchange
         try:
             for flow in exchange.flows:

@@ -24,7 +24,8 @@ from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.history import kept_conflicts
 from replicator.engines.postgres.reconciled import Reconciled, results
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
-from replicator.engines.postgres.status import bytes_after, parked_counts, rows_in_state, slot_state
+from replicator.engines.postgres.slots import slot_state
+from replicator.engines.postgres.status import bytes_after, parked_counts, rows_in_state
 from replicator.model.config import Config
 from replicator.model.position import text as position_text
 from replicator.program import names
@@ -141,7 +142,7 @@ class Sampler(threading.Thread):
         behind = slot.behind_bytes
         if behind is None and slot.confirmed is not None:
             behind = bytes_after(connection, slot.confirmed)
-        return Lag(slot.active, behind, slot.kept_bytes, slot.safe_bytes, slot.status)
+        return Lag(slot.active, behind, slot.kept_bytes, slot.safe_bytes, slot.wal_status)
 
 
 class Figures(Collector):
@@ -178,9 +179,11 @@ class Figures(Collector):
         for flow in sorted(all_flows(self._config)):
             connected.add_metric([flow], flow in self._daemon.flows)
         still = _gauge("loop_still_seconds", "How long ago the last step of these two nodes' flows began.", "nodes")
+        standby = _gauge("standby", "Whether another replicator runs these two nodes' flows, and this one waits.", "nodes")
         for pair in node_pairs(self._config):
             still.add_metric(["-".join(pair)], self._daemon.still(pair))
-        yield from (connected, still)
+            standby.add_metric(["-".join(pair)], pair in self._daemon.standby)
+        yield from (connected, still, standby)
 
     def _of_flows(self) -> Iterator[Metric]:
         blocked = _gauge("flow_blocked", "Whether the flow waits: for a lock, for room on a disk, for a person.", "flow")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from replicator.engines.postgres import slots
 from replicator.engines.postgres.applied import remembered
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.leftovers import (
@@ -33,11 +34,10 @@ from replicator.engines.postgres.setup import (
     plan_state,
     relation_of,
     slot_name,
-    verify_source,
 )
 from replicator.engines.postgres.sql import script
 from replicator.engines.postgres.status import checkpoints
-from replicator.errors import ConfigurationError, SourceLost
+from replicator.errors import ConfigurationError
 from replicator.model.config import Config
 from replicator.model.link import Link
 from replicator.model.table import TableName
@@ -148,12 +148,9 @@ def _require_sources(connections: Connections, flows: Sequence[tuple[str, str]])
             saved = checkpoints(connections[target], [flow]).get(flow)
         if saved is not None:
             with translated(source):
-                problem = verify_source(
-                    connections[source], source, slot_name(flow), saved.system, saved.timeline, saved.position
-                )
-            if problem is not None:
-                hint = "compare the two databases, then `replicator teardown` and `init` start afresh"
-                raise SourceLost(f"{flow} cannot go on: {problem}. Changes may be missing on {target}", hint)
+                gone = slots.lost(connections[source], slots.Flow(flow, source, target, slot_name(flow)), saved.source)
+            if gone is not None:
+                raise gone
 
 
 # -- links -------------------------------------------------------------------------------------------------------------

@@ -8,17 +8,13 @@ what is unread by then can be read with the links as planned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-
-import psycopg
 
 from replicator.capture.feed import FeedPart
 from replicator.engines.postgres.applied import remember
 from replicator.engines.postgres.backfills import give_up_listed
-from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.leftovers import payloads, replace_payload
-from replicator.engines.postgres.setup import Action, flow_name, origin_name, slot_name, write_checkpoint
+from replicator.engines.postgres.setup import Action, flow_name, slot_name, write_checkpoint
 from replicator.engines.postgres.status import checkpoints
 from replicator.engines.postgres.unread import changes_without
 from replicator.errors import ReplicatorError
@@ -29,14 +25,11 @@ from replicator.program.compile import compile_flow
 from replicator.program.layout import Layout
 from replicator.program.program import Program
 from replicator.program.renumber import missing_columns, read_columns, renumbered
+from replicator.runtime.alone import alone
 from replicator.runtime.plan import Connections, Plan, Renumbering
-from replicator.runtime.wiring import dsn_of, flows_of, links_between, node_pairs
+from replicator.runtime.wiring import flows_of, links_between, node_pairs
 
 Report = Callable[[Action], None]
-
-
-class Running(ReplicatorError):
-    """A replicator runs, and must not."""
 
 
 class Unread(ReplicatorError):
@@ -45,7 +38,7 @@ class Unread(ReplicatorError):
 
 def apply_plan(config: Config, environ: Mapping[str, str], connections: Connections, plan: Plan, report: Report) -> None:
     """Raises Running when a replicator must be stopped first, Unread when it has to catch up first; nothing is changed then."""
-    with _alone(config, environ, plan.stopped):
+    with alone(config, environ, node_pairs(config) if plan.stopped else (), "plan"):
         if plan.stopped:
             _require_read(config, connections, plan)
         for node, connection in connections.items():
@@ -75,29 +68,6 @@ def apply_plan(config: Config, environ: Mapping[str, str], connections: Connecti
                 report(action)
 
 
-@contextmanager
-def _alone(config: Config, environ: Mapping[str, str], stopped: bool) -> Iterator[None]:
-    """Takes the replication origins: one session at a time has them, and a replicator needs them."""
-    sessions = []
-    try:
-        for pair in node_pairs(config) if stopped else ():
-            for node, peer in (pair, (pair[1], pair[0])):
-                connection = connect(node, dsn_of(config, node, environ), "plan")
-                sessions.append(connection)
-                with translated(node):
-                    try:
-                        connection.execute("SELECT pg_replication_origin_session_setup(%s)", (origin_name(peer, node),))
-                    except psycopg.errors.ObjectInUse:
-                        hint = "stop `replicator run`, then try again; start it with the new links afterwards"
-                        raise Running(f"{node}: a replicator is running, and this change needs it stopped", hint) from None
-                    except psycopg.errors.UndefinedObject:
-                        pass  # nothing has ever run there
-        yield
-    finally:
-        for connection in sessions:
-            connection.close()
-
-
 def _require_read(config: Config, connections: Connections, plan: Plan) -> None:
     """A column that was added lately, and read by a link from now on, must be older than every change that is unread."""
     concerned = {change.name for change in plan.links}
@@ -115,7 +85,7 @@ def _require_read(config: Config, connections: Connections, plan: Plan) -> None:
                     for name, columns in _captured(program):
                         wanted.setdefault(name, set()).update(columns)
             with translated(source):
-                found = changes_without(connections[source], slot_name(flow), slot_name(flow), saved.position, wanted)
+                found = changes_without(connections[source], slot_name(flow), slot_name(flow), saved.source.position, wanted)
             for name, lacking in found.items():
                 raise Unread(
                     f"{source}: changes of {name} from before it had {', '.join(lacking)} are not carried over to {target} yet",

@@ -6,26 +6,34 @@ A slot sees only what comes after it, and an action may need an earlier one's re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import psycopg
 
 from replicator.engines.postgres.applied import remember, remembered
 from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.renewal import renewed
 from replicator.engines.postgres.setup import (
     Action,
+    SourceWork,
     flow_name,
+    has_state,
     plan_source,
     plan_state,
     plan_teardown,
     slot_name,
     write_checkpoint,
 )
+from replicator.engines.postgres.slots import Source, problem
+from replicator.engines.postgres.status import checkpoints
+from replicator.errors import ConfigurationError
+from replicator.mapping.findings import near
 from replicator.mapping.structure import check_structure
 from replicator.model.config import Config
 from replicator.program.applied import Applied
 from replicator.program.state import link_tables
 from replicator.runtime.accept import expected, require_applied
+from replicator.runtime.alone import alone
 from replicator.runtime.lint import errors_of
 from replicator.runtime.needs import source_work
 from replicator.runtime.wiring import (
@@ -42,9 +50,21 @@ from replicator.runtime.wiring import (
 Report = Callable[[Action], None]
 
 
-def init(config: Config, environ: Mapping[str, str], dry_run: bool, report: Report) -> int:
+def init(config: Config, environ: Mapping[str, str], dry_run: bool, report: Report, renew: Collection[str] = ()) -> int:
     """Prepares every node; gives the number of actions. Running it again finds nothing to do; NotApplied when the links are
-    others than those that the databases were prepared for: runtime/plan.py knows what to do then."""
+    others than those that the databases were prepared for: runtime/plan.py knows what to do then. `renew`: flows that go on
+    from a new slot though changes may be missing; ConfigurationError for one that can go on as it is, Running while one runs."""
+    pairs = {pair: [flow_name(*flow) for flow in flows_of(links_between(config, pair), pair)] for pair in node_pairs(config)}
+    known = [flow for flows in pairs.values() for flow in flows]
+    for flow in renew:
+        if flow not in known:
+            raise ConfigurationError(f"there is no flow {flow!r}", near(flow, known) or f"flows are {', '.join(known)}")
+    concerned = [pair for pair, flows in pairs.items() if set(flows) & set(renew)]
+    with alone(config, environ, () if dry_run else concerned, "init"):
+        return _init(config, environ, dry_run, report, renew)
+
+
+def _init(config: Config, environ: Mapping[str, str], dry_run: bool, report: Report, renew: Collection[str]) -> int:
     connections = plain_connections(config, environ, "init")
     done = 0
     wanted: dict[str, dict[str, Applied]] = {node: {} for node in connections}
@@ -61,10 +81,15 @@ def init(config: Config, environ: Mapping[str, str], dry_run: bool, report: Repo
                 done += _execute(connections[node], actions, dry_run, report)
             for source, target in flows_of(links, pair):
                 work = source_work(links, tables, source, target)
+                saved = _broken(connections, work, source, target) if work.flow in renew else None
                 with translated(source):
-                    actions = plan_source(connections[source], source, work)
+                    actions = plan_source(connections[source], source, work, saved is not None)
                 done += _execute(connections[source], actions, dry_run, report)
-                if not dry_run:
+                if saved is not None:
+                    ends = connections[source], connections[target]
+                    actions = renewed(*ends, (source, target), work.flow, work.slot, links, *saved)
+                    done += sum(_execute(connections[one.node], [one], dry_run, report) for one in actions)
+                elif not dry_run:
                     with translated(target):
                         write_checkpoint(connections[source], connections[target], work.flow, work.slot)
         for node, known in wanted.items() if not dry_run else ():
@@ -74,6 +99,19 @@ def init(config: Config, environ: Mapping[str, str], dry_run: bool, report: Repo
     finally:
         _close(connections)
     return done
+
+
+def _broken(connections: Mapping[str, psycopg.Connection], work: SourceWork, source: str, target: str) -> tuple[Source, str]:
+    """What the checkpoint of a flow speaks of that is to be renewed, and why it cannot go on from there."""
+    with translated(target):
+        saved = checkpoints(connections[target], [work.flow]).get(work.flow) if has_state(connections[target]) else None
+    if saved is None:
+        raise ConfigurationError(f"{work.flow} was never initialised", "`replicator init` without --renew does that")
+    with translated(source):
+        found = problem(connections[source], source, work.slot, saved.source)
+    if found is None:
+        raise ConfigurationError(f"{work.flow} can go on where it is: nothing is renewed", "start `replicator run`")
+    return saved.source, found
 
 
 def _require(

@@ -6,8 +6,8 @@ Promises: changes nothing; a node that cannot be reached leaves gaps in the pict
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg
@@ -17,15 +17,15 @@ from replicator.engines.postgres.backfills import BackfillState
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.reconciled import Reconciled, results
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
+from replicator.engines.postgres.slots import Flow, Gap, gaps, lost, slot_findings, slot_state
 from replicator.engines.postgres.status import (
     bytes_after,
     checkpoints,
     conflict_counts,
     parked_counts,
     rows_in_state,
-    slot_state,
 )
-from replicator.errors import ConfigurationError, NodeUnavailable, ReplicatorError
+from replicator.errors import ConfigurationError, NodeUnavailable, ReplicatorError, SourceLost
 from replicator.model.config import Config
 from replicator.model.failure import BY_ITSELF
 from replicator.model.finding import Finding
@@ -40,7 +40,8 @@ LATELY_SECONDS = 30.0  # the daemon notes how fast it is every five, or after a 
 @dataclass
 class FlowStatus:
     """`position` None: never initialised (or its target is not reached). `slot_state`: active (a daemon reads it),
-    inactive, missing, lost (the server has removed WAL that was still needed) or unknown."""
+    inactive, missing, lost (the server has removed WAL that was still needed) or unknown. `runner`: host:pid of the
+    replicator that reads it. `gone`: why the flow cannot go on. `gaps`: changes that it went on without."""
 
     flow: str
     source: str
@@ -61,6 +62,10 @@ class FlowStatus:
     halted: str | None = None
     pace: dict[str, Any] | None = None
     backfills: list[BackfillState] = field(default_factory=list)
+    runner: str | None = None
+    gone: SourceLost | None = None
+    gaps: list[Gap] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
 
 
 @dataclass
@@ -128,7 +133,8 @@ def as_document(status: Status) -> dict[str, Any]:
             {
                 "flow": f.flow, "source": f.source, "target": f.target, "links": f.links,
                 "checkpoint": {"position": f.position, "seconds_ago": f.checkpoint_seconds},
-                "slot": {"name": f.slot, "state": f.slot_state, "kept_bytes": f.kept_bytes},
+                "slot": {"name": f.slot, "state": f.slot_state, "kept_bytes": f.kept_bytes, "runner": f.runner},
+                "gaps": [asdict(gap) for gap in f.gaps],
                 "behind_bytes": f.behind_bytes,
                 "conflicts": {
                     "total": f.conflicts, "last_24h": f.conflicts_24h, "open": f.conflicts_open, "by_kind": f.conflict_kinds,
@@ -150,6 +156,7 @@ def as_document(status: Status) -> dict[str, Any]:
 
 
 def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psycopg.Connection | None) -> None:
+    saved = None
     if target is not None:
         with translated(one.target):
             saved = checkpoints(target, [one.flow]).get(one.flow)
@@ -163,6 +170,7 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
                     one.conflicts += total
                     one.conflicts_24h += recent
                     one.conflicts_open += waiting
+            one.gaps = [gap for gap in gaps(target) if gap.flow == one.flow]
             one.backfills = [state for state in backfills.states(target) if state.flow == one.flow]
             for flow, reason, count, age in parked_counts(target):
                 if flow == one.flow:
@@ -176,7 +184,10 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
                 one.behind_bytes = bytes_after(source, one.position) if one.position else None
             else:
                 one.slot_state = "lost" if slot.lost else "active" if slot.active else "inactive"
-                one.behind_bytes, one.kept_bytes = slot.behind_bytes, slot.kept_bytes
+                one.behind_bytes, one.kept_bytes, one.runner = slot.behind_bytes, slot.kept_bytes, slot.runner
+                one.warnings = slot_findings(slot, one.source, one.slot, one.flow, "S005")
+            if saved is not None:
+                one.gone = lost(source, Flow(one.flow, one.source, one.target, one.slot), saved.source)
 
 
 def _problems(status: Status) -> list[Finding]:
@@ -185,13 +196,13 @@ def _problems(status: Status) -> list[Finding]:
         where = flow.flow
         if flow.slot_state == "missing" and flow.position is None:
             problems.append(Finding(where, "S001", "not initialised", "run `replicator init`"))
-        elif flow.slot_state in {"missing", "lost"}:
-            message = f"slot {flow.slot} on {flow.source} is {flow.slot_state}: changes may be missing on {flow.target}"
-            hint = "compare the databases, then `replicator teardown` and `replicator init`"
-            problems.append(Finding(where, "S002", message, hint))
+        elif flow.gone is not None:
+            problems.append(Finding(where, "S002", flow.gone.message.removeprefix(f"{where} "), flow.gone.hint))
         if flow.halted:
             message, _, hint = flow.halted.partition(" -> ")
             problems.append(Finding(where, "S005", message, hint))
+        problems += flow.warnings
+        problems += _open_gaps(flow, status.reconciled)
         for copy in flow.backfills:
             if copy.problem and copy.problem != backfills.CANCELLED:
                 message = f"{copy.why} of {copy.link} ended undone: {copy.problem}"
@@ -205,6 +216,22 @@ def _problems(status: Status) -> list[Finding]:
                 hint = f"`replicator parked list --on {flow.target} {option}`"
                 problems.append(Finding(where, "S003", message, hint))
     return problems
+
+
+def _open_gaps(flow: FlowStatus, reconciled: Sequence[Reconciled]) -> list[Finding]:
+    """A gap is closed when every link of the flow was found equal, or mended, by a comparison that began after it."""
+    equal = {one.link: one.seconds_ago + one.seconds for one in reconciled if not one.differences and one.problem is None}
+    findings = []
+    for gap in flow.gaps:
+        left = [link for link in flow.links if equal.get(link, gap.seconds_ago) >= gap.seconds_ago]
+        if left:
+            message = (
+                f"went on without the changes of {flow.source} between {gap.start} and {gap.end} ({gap.reason}),"
+                f" and nobody knows yet that both sides agree on {', '.join(left)}"
+            )
+            hint = f"`replicator reconcile {' '.join(left)}` says what is missing, `--repair` mends it"
+            findings.append(Finding(flow.flow, "S006", message, hint))
+    return findings
 
 
 def unreachable_error(status: Status) -> ReplicatorError:

@@ -15,19 +15,19 @@ from replicator.capture.assemble import Assembler
 from replicator.capture.clock import Clock
 from replicator.capture.passed import RelayAssembler
 from replicator.capture.satellites import Satellite
+from replicator.engines.postgres import slots
 from replicator.engines.postgres.catalog import read_tables
-from replicator.engines.postgres.connect import connect
+from replicator.engines.postgres.connect import connect, runner
 from replicator.engines.postgres.errors import translated
-from replicator.engines.postgres.setup import flow_name, origin_name, slot_name, verify_source
+from replicator.engines.postgres.setup import flow_name, origin_name, slot_name
 from replicator.engines.postgres.state import PostgresFlowState
 from replicator.engines.postgres.stream import PostgresStream
 from replicator.engines.postgres.writer import PostgresWriter
-from replicator.errors import ConfigurationError, SourceLost
+from replicator.errors import ConfigurationError
 from replicator.exchange import Exchange
 from replicator.model.config import Config
 from replicator.model.finding import Finding
 from replicator.model.link import Link, Side
-from replicator.model.position import text as position_text
 from replicator.model.table import Table, TableName
 from replicator.model.topology import also_owned, beyond, passed_on, passed_places
 from replicator.pipeline import Flow
@@ -146,7 +146,7 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
         for node, peer in (pair, (pair[1], pair[0])):
             dsn = dsn_of(config, node, environ)
             origin = origin_name(peer, node)
-            writers[node] = PostgresWriter(node, dsn, origin, settings.lock_timeout_ms, f"writes {peer} to {node}")
+            writers[node] = PostgresWriter(node, dsn, origin, settings.lock_timeout_ms, f"{runner()} writes {peer} to {node}")
             sessions.append(writers[node])
         connections = {node: writer.connection for node, writer in writers.items()}
         tables = complete(read_catalog(links, connections))
@@ -179,15 +179,11 @@ def _flow(
     tombstones = [state_table(names.tombstone(p.link)) for p in programs if p.paired]
     state = PostgresFlowState(writers[target], flow, _plain_session(config, target, source, environ, sessions), tombstones)
     saved = state.checkpoint()
-    problem = verify_source(writers[source].connection, source, slot, saved.source_system, saved.timeline, saved.lsn)
-    if problem is not None:
-        raise SourceLost(
-            f"{flow}: {problem}. Changes of {source} after its position {position_text(saved.lsn)} may be missing on {target}",
-            "nothing is continued in silence: compare the two databases, then `replicator teardown` and `init` start afresh",
-            flow=flow,
-            node=source,
-            slot=slot,
-        )
+    known = slots.Source(saved.source_system, saved.timeline, saved.lsn)
+    with translated(source):
+        gone = slots.lost(writers[source].connection, slots.Flow(flow, source, target, slot), known)
+    if gone is not None:
+        raise gone
     clock = Clock(numbers[0])
     feeds: dict[TableName, list] = {}  # type: ignore[type-arg]
     satellites: dict[TableName, list[Satellite]] = {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import psycopg
 
+from replicator.engines.postgres.slots import idle_timeout, slot_findings, slot_state
 from replicator.engines.postgres.sql import statement
 from replicator.model.finding import Finding
 from replicator.model.table import Table
@@ -16,7 +17,7 @@ def _sql(name: str) -> str:
     return statement(name, "setup.sql")
 
 
-def check_server(connection: psycopg.Connection, node: str, slots: Iterable[str]) -> list[Finding]:
+def check_server(connection: psycopg.Connection, node: str, slots: Collection[str]) -> list[Finding]:
     """Settings and privileges of one node. `slots`: the slots the configuration wants there."""
     findings = []
     version = connection.info.server_version
@@ -64,7 +65,21 @@ def check_server(connection: psycopg.Connection, node: str, slots: Iterable[str]
                 "note",
             )
         )
-    return findings + _check_role(connection, node)
+    return findings + _check_slots(connection, node, slots) + _check_role(connection, node)
+
+
+def _check_slots(connection: psycopg.Connection, node: str, slots: Iterable[str]) -> list[Finding]:
+    """How long the slots will last."""
+    findings = []
+    for slot in slots:
+        state = slot_state(connection, slot, None)
+        findings += slot_findings(state, node, slot, node, "K050") if state is not None else []
+    timeout = idle_timeout(connection)
+    if timeout is not None:
+        message = f"idle_replication_slot_timeout is {timeout}: a replicator that is stopped for longer loses its slots"
+        hint = "ALTER SYSTEM SET idle_replication_slot_timeout = 0; limit the WAL with max_slot_wal_keep_size"
+        findings.append(Finding(node, "K051", message, hint, "warning"))
+    return findings
 
 
 def _check_role(connection: psycopg.Connection, node: str) -> list[Finding]:

@@ -5,7 +5,9 @@ Promises: a failure says which node, what the server said and what to do, never 
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from typing import Any
 
 import psycopg
@@ -20,13 +22,23 @@ SESSION = (
     "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c timezone=UTC -c bytea_output=hex -c xmloption=content"
 )
 PORTS = re.compile(r"[\d,]*")
-KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "connect_timeout": 10}
+# Both ends notice within half a minute that the other's host is gone. The server's end matters as much: what a dead
+# replicator's session holds there, its successor waits for.
+KEEPALIVE = {
+    "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000, "connect_timeout": 10,
+}  # fmt: skip
+SERVER_KEEPALIVE = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000"
+
+
+def runner() -> str:
+    """This process, as sessions of a running replicator name it: `host:pid`."""
+    return f"{socket.gethostname().split('.')[0][:20]}:{os.getpid()}"
 
 
 def connect(node: str, dsn: str, purpose: str, replication: bool = False) -> psycopg.Connection:
     """A connection in autocommit mode. `purpose` shows in pg_stat_activity as part of application_name."""
     given = _taken_apart(node, dsn)
-    options = f"{given.get('options') or ''} {SESSION}".strip()
+    options = f"{given.get('options') or ''} {SESSION} {SERVER_KEEPALIVE}".strip()
     settings: dict[str, Any] = {**KEEPALIVE, "options": options}
     if replication:
         settings["replication"] = "database"

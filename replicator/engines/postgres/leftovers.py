@@ -12,6 +12,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from replicator.engines.postgres.setup import Action
+from replicator.engines.postgres.slots import drop_slot
 from replicator.engines.postgres.sql import statement
 from replicator.model.table import TableName
 from replicator.program.sql import bits, literal, quote, state, table
@@ -95,7 +96,7 @@ def unneeded_flows(connection: psycopg.Connection, node: str, prefix: str, wante
         why = "no link moves anything in this direction"
         if kind == "slot":
             what = f"replication slot {name}"
-            actions.append(Action(node, what, f"SELECT pg_drop_replication_slot({literal(name)})", "-", why, alone=True))
+            actions.append(Action(node, what, drop_slot(name), "-", why, alone=True))
         else:
             actions.append(Action(node, f"publication {name}", f"DROP PUBLICATION {quote(name)}", "-", why))
     return actions

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from replicator.engines.postgres.slots import create_slot, drop_slot, identity, slot_state
 from replicator.engines.postgres.sql import script, statement
 from replicator.errors import ConfigurationError
 from replicator.model.config import Node
-from replicator.model.position import number
 from replicator.model.table import Table, TableName
 from replicator.program.sql import literal, quote, table
 
@@ -135,8 +135,9 @@ def plan_state(
     return actions
 
 
-def plan_source(connection: psycopg.Connection, node: str, work: SourceWork) -> list[Action]:
-    """Replica identities, the publication and the slot, in this order: the slot sees only what comes after it."""
+def plan_source(connection: psycopg.Connection, node: str, work: SourceWork, renew: bool = False) -> list[Action]:
+    """Replica identities, the publication and the slot, in this order: the slot sees only what comes after it. `renew`: a
+    slot that is there is replaced."""
     actions = []
     for found in work.full_identity:
         if found.replica_identity != "full":
@@ -155,8 +156,12 @@ def plan_source(connection: psycopg.Connection, node: str, work: SourceWork) -> 
                 )
             )
     actions += _publication(connection, node, work)
-    if connection.execute(_sql("slot"), (work.slot,)).fetchone() is None:
-        sql = f"SELECT pg_create_logical_replication_slot({literal(work.slot)}, 'pgoutput')"
+    there = slot_state(connection, work.slot, None) is not None
+    if there and renew:
+        why = "it no longer serves its flow"
+        actions.append(Action(node, f"replication slot {work.slot}", drop_slot(work.slot), "-", why, alone=True))
+    if renew or not there:
+        sql = create_slot(connection, work.slot)
         why = f"flow {work.flow} reads from it"
         actions.append(Action(node, f"replication slot {work.slot}", sql, why=why, alone=True))
     return actions
@@ -211,34 +216,13 @@ def write_checkpoint(source: psycopg.Connection, target: psycopg.Connection, flo
     """The flow's first checkpoint: where its slot starts. False when there is one already."""
     if target.execute("SELECT FROM replicator.checkpoint WHERE flow = %s", (flow,)).fetchone() is not None:
         return False
-    found = source.execute(_sql("slot"), (slot,)).fetchone()
+    found = slot_state(source, slot, None)
     assert found is not None
-    identity = source.execute(_sql("identity")).fetchone()
-    assert identity is not None
     target.execute(
         "INSERT INTO replicator.checkpoint (flow, lsn, slot, source_system, timeline) VALUES (%s, %s, %s, %s, %s)",
-        (flow, found[4], slot, identity[0], identity[1]),
+        (flow, found.confirmed, slot, *identity(source)),
     )
     return True
-
-
-def verify_source(source: psycopg.Connection, node: str, slot: str, system: str, timeline: int, lsn: int) -> str | None:
-    """Why the flow must not go on from its checkpoint, in words; None when the source is the one it knows."""
-    identity = source.execute(_sql("identity")).fetchone()
-    assert identity is not None
-    if identity[0] != system:
-        return f"{node} is another server than the one the checkpoint speaks of (system identifier {identity[0]}, was {system})"
-    if identity[1] != timeline:
-        was = f"{node} is on timeline {identity[1]}, the checkpoint speaks of timeline {timeline}"
-        return f"{was}: a standby was promoted or a backup restored"
-    found = source.execute(_sql("slot"), (slot,)).fetchone()
-    if found is None:
-        return f"{node} has no replication slot {slot}"
-    if found[5] == "lost":
-        return f"{node}: slot {slot} was invalidated: the server has removed WAL that was still needed"
-    if found[4] is not None and number(found[4]) > lsn:
-        return f"{node}: slot {slot} starts at {found[4]}, after the checkpoint: it is not the slot we knew"
-    return None
 
 
 def plan_teardown(connection: psycopg.Connection, node: str, slots: Sequence[str], peers: Sequence[str]) -> list[Action]:
@@ -246,7 +230,7 @@ def plan_teardown(connection: psycopg.Connection, node: str, slots: Sequence[str
     for name, active in connection.execute(_sql("slots_like"), (list(slots),)).fetchall():
         if active:
             raise ConfigurationError(f"{node}: slot {name} is being read", "stop the running `replicator run` first")
-        actions.append(Action(node, f"replication slot {name}", f"SELECT pg_drop_replication_slot({literal(name)})"))
+        actions.append(Action(node, f"replication slot {name}", drop_slot(name)))
     for name in slots:
         if connection.execute(_sql("publication"), (name,)).fetchone() is not None:
             actions.append(Action(node, f"publication {name}", f"DROP PUBLICATION {quote(name)}"))

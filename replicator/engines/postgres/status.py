@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 
+from replicator.engines.postgres.slots import Source
 from replicator.engines.postgres.sql import statement
 from replicator.model.position import number
 from replicator.model.table import TableName
@@ -48,19 +49,9 @@ class SavedCheckpoint:
     def position(self) -> int:
         return number(self.lsn)
 
-
-@dataclass(frozen=True, slots=True)
-class SlotState:
-    """`kept_bytes`: WAL that the server keeps for it; `behind_bytes`: WAL after the checkpoint it was asked for; `status`:
-    PostgreSQL's wal_status; `safe_bytes`: WAL that may be written until it is lost, None without a limit."""
-
-    active: bool
-    lost: bool
-    kept_bytes: int | None
-    confirmed: str | None
-    behind_bytes: int | None
-    status: str
-    safe_bytes: int | None
+    @property
+    def source(self) -> Source:
+        return Source(self.system, self.timeline, number(self.lsn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +82,6 @@ def checkpoints(connection: psycopg.Connection, flows: Sequence[str]) -> dict[st
 def published_tables(connection: psycopg.Connection, publications: Sequence[str]) -> set[TableName]:
     """Those that are in any of the publications."""
     return {TableName(*row) for row in connection.execute(_sql("published"), (list(publications),)).fetchall()}
-
-
-def foreign_slots(connection: psycopg.Connection, slots: Sequence[str]) -> list[tuple[str, str]]:
-    """(slot, database) for those of these names that another database of the same server has taken."""
-    return connection.execute(_sql("foreign_slots"), (list(slots),)).fetchall()
-
-
-def slot_state(connection: psycopg.Connection, slot: str, checkpoint: str | None) -> SlotState | None:
-    row = connection.execute(_sql("slot"), (checkpoint, slot)).fetchone()
-    if row is None:
-        return None
-    active, wal_status, kept, confirmed, behind, safe = row
-    return SlotState(active, wal_status == "lost", kept, confirmed, behind, wal_status, safe)
 
 
 def bytes_after(connection: psycopg.Connection, position: str) -> int:

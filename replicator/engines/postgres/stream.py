@@ -19,7 +19,7 @@ from replicator.capture.assemble import Assembler
 from replicator.capture.batch import Batch
 from replicator.capture.decode import Decoder
 from replicator.capture.messages import Commit, LogicalMessage
-from replicator.engines.postgres.connect import connect
+from replicator.engines.postgres.connect import connect, runner
 from replicator.engines.postgres.errors import translated
 from replicator.errors import NodeUnavailable, ProtocolError
 from replicator.model import position
@@ -57,7 +57,7 @@ class PostgresStream:
         self._in_parts = False
         self._interrupted = False
         self._wal_end = start
-        self._connection = connect(node, dsn, f"reads {slot}", replication=True)
+        self._connection = connect(node, dsn, f"{runner()} reads {slot}", replication=True)
         options = ["proto_version '1'", f"publication_names '\"{publication}\"'", "messages 'true'"]
         if self._connection.info.server_version >= 160000 and not relay:
             options.append("origin 'none'")
@@ -152,9 +152,8 @@ class PostgresStream:
             return False
         self._receive(payload)
         assembler, get, take_row = self._assembler, self._pgconn.get_copy_data, self._assembler.take_row
-        for number in range(limit):
-            if assembler.ready and (number & 63 == 0 or self._enough(limit)):
-                break  # now and then whoever reads looks at the clock
+        room = 2 * limit - assembler.rows
+        while room > 0:
             try:
                 size, data = get(1)
             except psycopg.Error:
@@ -162,15 +161,12 @@ class PostgresStream:
             if size <= 0:
                 break
             payload = bytes(data)
-            while payload[0] == DATA_LETTER and payload[25] in ROWS and take_row(int.from_bytes(payload[26:30]), payload):
-                try:
-                    size, data = get(1)
-                except psycopg.Error:
-                    return True
-                if size <= 0:
-                    return True
-                payload = bytes(data)
+            room -= 1
+            if payload[0] == DATA_LETTER and payload[25] in ROWS and take_row(int.from_bytes(payload[26:30]), payload):
+                continue
             self._receive(payload)
+            if assembler.ready and (room & 63 == 0 or self._enough(limit)):
+                break  # now and then whoever reads looks at the clock
         return True
 
     def _next(self) -> bytes | None:

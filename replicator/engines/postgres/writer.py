@@ -5,7 +5,9 @@ Source: PostgreSQL documentation, "Replication Progress Tracking" (origins) and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -13,6 +15,8 @@ import psycopg
 from replicator.capture.messages import UNCHANGED, Value
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.sql import statement
+from replicator.errors import RunsElsewhere
 
 PLANS = 2_000  # prepared statements kept: some twenty for each link and direction
 CHUNK = 1 << 18  # bytes handed to COPY at once
@@ -25,9 +29,34 @@ class PostgresWriter:
         self._connection.prepared_max = PLANS
         with translated(node):
             self._connection.execute(f"SET lock_timeout = {lock_timeout_ms:d}")
-            self._connection.execute("SET enable_seqscan = off")
+            # What is staged is few beside what is there, and nobody has counted either: tables are asked by their indexes.
+            # (`enable_seqscan = off` would do that, and before 18 drown all other differences between plans.)
+            self._connection.execute("SET seq_page_cost = 20")
+            self._connection.execute("SET random_page_cost = 1.1")
+            # A table without an index that is read all the same then seems so dear that its statement would be compiled.
+            self._connection.execute("SET jit = off")
             if origin is not None:
-                self._connection.execute("SELECT pg_replication_origin_session_setup(%s)", (origin,))
+                self._take(origin)
+
+    def _take(self, origin: str) -> None:
+        """An origin is one session's at a time, and every writer between two nodes needs its own: so of several replicators
+        one alone writes. It is free again when that session ends, however it ends."""
+        with suppress(psycopg.errors.InvalidParameterValue):  # not every system can look
+            # Killed in the middle of a long statement, we must not hold the origin until its end.
+            self._connection.execute("SET client_connection_check_interval = '1s'")
+        try:
+            self._connection.execute("SELECT pg_replication_origin_session_setup(%s)", (origin,))
+        except psycopg.errors.ObjectInUse as error:
+            holder = self._holder(error.diag.message_primary or "")
+            self._connection.close()
+            raise RunsElsewhere(
+                f"{self.node}: {holder}, has {origin}", "one replicator at a time runs a flow", node=self.node
+            ) from error
+
+    def _holder(self, message: str) -> str:
+        pid = re.search(r"(\d+)\D*$", message)
+        row = self._connection.execute(statement("holder", "status.sql"), (int(pid[1]) if pid else 0,)).fetchone()
+        return row[0] if row else "another session"
 
     def begin(self) -> None:
         self.execute("BEGIN")

@@ -1,0 +1,128 @@
+"""A slot's bad end: said before it comes, never passed over in silence, and a person's word to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from replicator.demo.servers import Installation, Server
+from tests.conftest import FAST
+
+from .conftest import CRM, ERP, Site
+
+SEGMENT = 16_777_216
+
+
+@pytest.fixture
+def servers(installation: Installation) -> Iterator[dict[str, Server]]:
+    """One server for each node. The CRM's keeps little WAL for those who do not read it."""
+    made = {
+        "crm": Server(installation, {**FAST, "max_slot_wal_keep_size": "96MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}),
+        "erp": Server(installation, FAST),
+    }
+    try:
+        for server in made.values():
+            server.start()
+        yield made
+    finally:
+        for server in made.values():
+            server.close()
+
+
+@pytest.fixture
+def own(
+    servers: dict[str, Server], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Site]:
+    """After `init`, with a customer that both sides have."""
+    environ = {f"{node.upper()}_DSN": server.create_database(node) for node, server in servers.items()}
+    site = Site(folder, environ, monkeypatch, capsys)
+    for node, ddl in (("crm", CRM), ("erp", ERP)):
+        site.db(node).execute(ddl)
+    assert site("init").code == 0
+    site.db("crm").execute("INSERT INTO crm.account (name, city) VALUES ('known', 'Wien')")
+    assert site("run", "--once").code == 0
+    yield site
+    for connection in site.connections.values():
+        connection.close()
+
+
+def write_wal(site: Site, segments: int) -> None:
+    for _ in range(segments):
+        site.db("crm").execute("SELECT pg_logical_emit_message(false, 'filler', 'x'), pg_switch_wal()")
+    site.db("crm").execute("CHECKPOINT")
+
+
+def stands(site: Site, problem: str, *, said: str = "between") -> None:
+    """The flow stops, everybody says why and what to type, and nothing was carried over."""
+    for arguments in (["run", "--once"], ["plan"]):
+        stopped = site(*arguments)
+        assert stopped.code == 3, stopped.out + stopped.err
+        assert said in stopped.one_line("crm_to_erp cannot go on", problem, "may be missing on erp")
+        assert "replicator init --renew crm_to_erp" in stopped.err
+    assert site("check").one_line("K042", "crm_to_erp cannot go on", problem)
+    assert site("status").one_line("crm_to_erp: S002 cannot go on", problem)
+
+
+def renew_and_mend(site: Site, *flows: str) -> None:
+    """Goes on by a person's word; what was missed is found and mended; then there is nothing more to say."""
+    wanted = [word for flow in flows or ("crm_to_erp",) for word in ("--renew", flow)]
+    dry = site("init", *wanted, "--dry-run")
+    assert dry.code == 0, dry.err
+    assert dry.one_line("-- erp: checkpoint of flow crm_to_erp")
+    assert site("run", "--once").code == 3
+    renewed = site("init", *wanted)
+    assert renewed.code == 0, renewed.err
+    site.db("crm").execute("INSERT INTO crm.account (name) VALUES ('after')")
+    assert site("run", "--once").code == 0
+    names = {name for (name,) in site.rows("erp", "SELECT company FROM erp.customer")}
+    assert "after" in names
+    assert "missed" not in names
+    assert site("status").code == 1
+    assert site("status").one_line("crm_to_erp: S006 went on without the changes of crm between", "customer")
+    assert site("reconcile", "--repair").code == 0
+    assert site("status").code == 0, site("status").out
+    assert site.rows("erp", "SELECT count(*) FROM erp.customer WHERE company = 'missed'") == [(1,)]
+    assert site("init", *wanted).one_line("can go on where it is")
+
+
+def test_a_slot_that_was_dropped(own: Site) -> None:
+    own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('missed')")
+    own.db("crm").execute("SELECT pg_drop_replication_slot('replicator_crm_to_erp')")
+    stands(own, "crm has no replication slot replicator_crm_to_erp")
+    renew_and_mend(own)
+
+
+def test_a_slot_that_was_made_again_by_somebody(own: Site) -> None:
+    own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('missed')")
+    own.db("crm").execute("SELECT pg_drop_replication_slot('replicator_crm_to_erp')")
+    own.db("crm").execute("SELECT pg_create_logical_replication_slot('replicator_crm_to_erp', 'pgoutput')")
+    stands(own, "it is not the slot we knew")
+    renew_and_mend(own)
+
+
+def test_wal_is_warned_of_and_then_lost(own: Site) -> None:
+    own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('missed')")
+    assert not own("status").lines("S005")
+    write_wal(own, 4)
+    for command, code in (("status", "crm_to_erp: S005"), ("check", "crm: K050")):
+        warned = own(command).one_line(code, "slot replicator_crm_to_erp on crm holds back", "max_slot_wal_keep_size is 96.0 MB")
+        assert "start the replicator" in warned
+    write_wal(own, 8)
+    write_wal(own, 1)
+    assert own.rows("crm", "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'replicator_crm_to_erp'") == [("lost",)]
+    stands(own, "slot replicator_crm_to_erp was invalidated")
+    if own.db("crm").info.server_version >= 170000:
+        assert own("status").one_line("S002", "wal removed")
+    renew_and_mend(own)
+
+
+def test_a_word_that_is_not_meant_changes_nothing(own: Site) -> None:
+    before = own.rows("erp", "SELECT lsn FROM replicator.checkpoint")
+    assert "can go on where it is" in own("init", "--renew", "crm_to_erp").err
+    mistyped = own("init", "--renew", "crm_to_er")
+    assert mistyped.code == 2
+    assert "crm_to_erp" in mistyped.err
+    assert own.rows("erp", "SELECT lsn FROM replicator.checkpoint") == before
+    assert own.rows("erp", "SELECT count(*) FROM replicator.gap") == [(0,)]
