@@ -36,6 +36,7 @@ from replicator.apply.healing import Healing
 from replicator.apply.limit import Limit
 from replicator.apply.mirror import mirror
 from replicator.apply.outcome import MirrorRow, Outcome, Step, Totals
+from replicator.apply.pace import Pace
 from replicator.apply.parking import Parking
 from replicator.apply.waiting import parked_ids, truncated
 from replicator.apply.wishes import Wishes
@@ -80,6 +81,7 @@ class Flow:
         self.programs = {program.link.name: program for program in programs}
         self.stream = stream
         self.totals = Totals()
+        self._pace = Pace()
         self.edits: dict[str, Edits] = {name: Edits() for name, p in self.programs.items() if p.edits_load is not None}
         self.drained = 0  # everything of the source up to here is written on the target
         self.last_write = 0  # position on the *target* of our last write there that the ledger remembers
@@ -413,7 +415,8 @@ class Flow:
         self._confirm.tell()
 
     def tidy(self, keep_days: int, history_days: int) -> None:
-        """Retention of the state on the target: what no unread change can need any more, and old history."""
+        """Retention of the state on the target: what no unread change can need any more, and old history. Now and then is also
+        when it is noted how fast the flow is."""
         seen = self._back.drained if self._back else self.drained
         for program in self.programs.values():
             if program.forget_ledger:
@@ -421,6 +424,9 @@ class Flow:
         if self._back is not None:
             self._state.clear_outbox(self._back.name, self._back._answers.upto)
         self._state.tidy(keep_days)
+        pace = self._pace.since(self.totals)
+        if pace is not None:
+            self._state.pace(pace)
 
     def _drained_to(self, position: int) -> None:
         self.drained = position

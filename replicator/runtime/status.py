@@ -34,6 +34,8 @@ from replicator.runtime.clocks import Distance, distances, read_clocks
 from replicator.runtime.lint import close_all, connect_all
 from replicator.runtime.wiring import flows_of, links_between, node_pairs
 
+LATELY_SECONDS = 30.0  # the daemon notes how fast it is every five, or after a longer batch, while it has something to do
+
 
 @dataclass
 class FlowStatus:
@@ -58,6 +60,7 @@ class FlowStatus:
     parked: dict[str, int] = field(default_factory=dict)
     oldest_parked_seconds: float | None = None
     halted: str | None = None
+    pace: dict[str, Any] | None = None
     backfills: list[BackfillState] = field(default_factory=list)
     runner: str | None = None
     gone: SourceLost | None = None
@@ -139,6 +142,7 @@ def as_document(status: Status) -> dict[str, Any]:
                 "parked": f.parked,
                 "oldest_parked_seconds": f.oldest_parked_seconds,
                 "halted": f.halted,
+                "pace": f.pace,
                 "backfills": [b.as_object() for b in f.backfills],
             }
             for f in status.flows
@@ -158,6 +162,8 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
             saved = checkpoints(target, [one.flow]).get(one.flow)
             if saved is not None:
                 one.position, one.checkpoint_seconds, one.halted = saved.lsn, saved.seconds_ago, saved.halted
+                if saved.pace is not None and saved.pace_seconds is not None and saved.pace_seconds < LATELY_SECONDS:
+                    one.pace = saved.pace
             for flow, kind, total, recent, waiting in conflict_counts(target):
                 if flow == one.flow:
                     one.conflict_kinds[kind] = total

@@ -47,7 +47,9 @@ class PostgresWriter:
         except psycopg.errors.ObjectInUse as error:
             holder = self._holder(error.diag.message_primary or "")
             self._connection.close()
-            raise RunsElsewhere(f"{self.node}: {holder}, has {origin}", "one replicator at a time runs a flow") from error
+            raise RunsElsewhere(
+                f"{self.node}: {holder}, has {origin}", "one replicator at a time runs a flow", node=self.node
+            ) from error
 
     def _holder(self, message: str) -> str:
         pid = re.search(r"(\d+)\D*$", message)
