@@ -88,8 +88,8 @@ def tries(psql: Mapping[str, str], config_path: str, environ: Mapping[str, str])
     for node, command in psql.items():
         yield f"{MARGIN}{node:<11}{command}", ""
     variables = " ".join(f"{name}={dsn}" for name, dsn in environ.items())
-    yield f"{MARGIN}{'replicator':<11}export {variables}", ""
-    yield f"{MARGIN}{'':<11}replicator --config {config_path} status", ""
+    yield f"{MARGIN}{'all':<11}export {variables} REPLICATOR_CONFIG={config_path}", ""
+    yield f"{MARGIN}{'':<11}replicator status; replicator conflicts list; replicator explain customer KEY", ""
     yield "to try:", "bold"
     for one in TRIES:
         yield f"{MARGIN}{one.node}> {one.types}", "cyan"

@@ -243,7 +243,8 @@ class Flow:
 
     def _heal(self, changes: Changes) -> None:
         """Edits older than our last write on the source may have been written over: see program/heal.py."""
-        late = self._healing.late(changes, self._back.last_write if self._back else 0, self._midway)
+        last_write = self._back.last_write if self._back else 0
+        late = self._healing.late(changes, last_write, self.drained, self._midway)
         if not late:
             return
         self._source.begin()

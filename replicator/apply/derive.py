@@ -27,7 +27,9 @@ def derive(programs: Mapping[str, Program], source: Writer, batch: Batch, change
         if not rows and not concerned:
             continue
         for row in rows:
-            concerned.pop(row.key, None)
+            beside = concerned.pop(row.key, None)
+            if beside is not None and row.op != DELETE:
+                _join(row, beside, program.feed.tracked)
         more = list(concerned.values())
         read = _read(how, source, [row.key for row in (*rows, *more)])
         kept = []
@@ -67,6 +69,23 @@ def _concerned(program: Program, how: Derive, source: Writer, batch: Batch) -> d
                 row.touches = [Touch(row.fields, row.stamp, row.lsn)]
         source.execute(beside.clear)
     return found
+
+
+def _join(row: RowChange, beside: RowChange, tracked: bool) -> None:
+    """A record of which both its own row and what it reads beside it have changed: of each field the later change counts."""
+    row.fields |= beside.fields
+    row.stamp, row.lsn = max(row.stamp, beside.stamp), max(row.lsn, beside.lsn)
+    if not tracked:
+        return
+    (read,) = beside.touches
+    later = read.fields
+    for touch in row.touches:
+        if touch.lsn < read.lsn:
+            touch.fields &= ~read.fields
+        else:
+            later &= ~touch.fields
+    mine = [Touch(later, read.stamp, read.lsn)] if later else []
+    row.touches = sorted([touch for touch in row.touches if touch.fields] + mine, key=lambda touch: touch.lsn)
 
 
 def _names(program: Program) -> str:

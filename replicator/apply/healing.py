@@ -7,10 +7,11 @@ something had been written over them, are put right on their own node (program/h
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from replicator.apply.lines import heal_lines
 from replicator.apply.write import FEW_ROWS, Changes
-from replicator.capture.batch import DELETE
+from replicator.capture.batch import DELETE, RowChange
 from replicator.capture.block import Block
 from replicator.capture.edits import Edits, edits_of, edits_of_block
 from replicator.model import stamp
@@ -28,8 +29,9 @@ class Healing:
         self._edits = edits
         self._source = source
 
-    def late(self, changes: Changes, last_write: int, in_parts: bool) -> Changes:
-        """Notes the edits, and gives those that may have been written over up to `last_write`.
+    def late(self, changes: Changes, last_write: int, drained: int, in_parts: bool) -> Changes:
+        """Notes the edits, and gives those that may have been written over up to `last_write`. Of a change that was parked
+        only what came since counts: what was read up to `drained` has been looked at.
         `in_parts`: these are more of the transaction before."""
         late: Changes = {}
         for name, rows in changes.items():
@@ -42,7 +44,7 @@ class Healing:
             edits.flying = edits.flying + found if in_parts else found
             if isinstance(rows, Block) and rows.oldest >= last_write:
                 continue
-            mine = (r for r in rows if r.op != DELETE and r.parked is None)
+            mine = (r if r.parked is None else _since(r, drained) for r in rows if r.op != DELETE)
             some = [r for r in mine if any(t.lsn < last_write for t in r.touches)]
             if some and self._programs[name].heal is not None:
                 late[name] = some
@@ -76,3 +78,8 @@ class Healing:
                     edits.landed(position_number(at))
         newest = [target.query(p.newest_entry, unread)[0][0] for p in self._programs.values() if p.newest_entry]
         return max((position_number(at) for at in newest if at), default=0)
+
+
+def _since(row: RowChange, drained: int) -> RowChange:
+    """Of a change that was parked and has others with it now: those."""
+    return replace(row, touches=[touch for touch in row.touches if touch.lsn > drained])

@@ -74,6 +74,8 @@ _U64 = struct.Struct(">Q")
 _I16 = struct.Struct(">h")
 _I32 = struct.Struct(">i")
 _I64 = struct.Struct(">q")
+_begun = struct.Struct(">BQqI")
+_committed = struct.Struct(">BBQQq")
 
 
 class Decoder:
@@ -100,6 +102,11 @@ class Decoder:
             except (_Malformed, IndexError, struct.error):
                 raise _row_fault(payload, self.streaming) from None
 
+        # Every transaction has these two.
+        if letter == b"B" and len(payload) == _begun.size and not self.streaming:
+            return Begin(*_begun.unpack(payload)[1:])
+        if letter == b"C" and len(payload) == _committed.size and not self.streaming and not payload[1]:
+            return Commit(*_committed.unpack(payload)[2:])
         entry = _READERS.get(letter)
         if entry is None:
             raise _unknown(payload)

@@ -1,7 +1,8 @@
 """What salespeople of the demo do in the CRM: keep accounts and contacts, and negotiate quotes until they are confirmed.
 
 A user's open quotes are that user's own, as a salesperson's are; accounts and contacts are everybody's.
-Accounts that may be closed one day (see CLOSABLE_VAT) get no quotes and no contacts beyond the first.
+Accounts that may be closed one day (see CLOSABLE_VAT) get no quotes, no edits and no contacts beyond
+the first, and are closed when all systems have known them for a while.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ OPEN_QUOTES_KEPT = 200
 CONTESTED_KEPT = 24
 LOOK_AGAIN = 1.0  # second
 
-ANY_ACCOUNT: LiteralString = """
+EDITED_ACCOUNT: LiteralString = """
     SELECT id FROM crm.account
-    WHERE id >= (SELECT gen_random_uuid()) AND deleted_at IS NULL ORDER BY id LIMIT 1"""
+    WHERE id >= (SELECT gen_random_uuid()) AND deleted_at IS NULL AND coalesce(vat_number, '') NOT LIKE %s ORDER BY id LIMIT 1"""
 LASTING_ACCOUNT: LiteralString = """
     SELECT id FROM crm.account
     WHERE id >= (SELECT gen_random_uuid()) AND deleted_at IS NULL AND kind <> 'prospect' AND coalesce(vat_number, '') NOT LIKE %s
@@ -31,6 +32,7 @@ LASTING_ACCOUNT: LiteralString = """
 CLOSABLE_ACCOUNT: LiteralString = """
     SELECT id FROM crm.account a
     WHERE id >= (SELECT gen_random_uuid()) AND deleted_at IS NULL AND vat_number LIKE %s AND kind <> 'prospect'
+      AND created_at < now() - interval '20 seconds'
       AND parent_id IS NULL AND NOT EXISTS (SELECT 1 FROM crm.account b WHERE b.parent_id = a.id)
     ORDER BY id LIMIT 1"""
 CONTESTED: LiteralString = """
@@ -152,7 +154,7 @@ class SalesUser(User):
     # -- accounts and contacts
 
     def edit_account(self) -> bool:
-        account = self.one(ANY_ACCOUNT)
+        account = self.one(EDITED_ACCOUNT, [CLOSABLE_VAT])
         if account is None:
             return False
         if self.random.random() < 0.2:

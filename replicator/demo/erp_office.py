@@ -10,14 +10,13 @@ from replicator.demo.people import Company
 from replicator.demo.user import FRESH, Edits, User, Work
 
 RANDOM_PARTY: LiteralString = "SELECT 10001 + floor(random() * (max(party_no) - 10000))::int FROM erp.party"
-ANY_PARTY: LiteralString = f"""
-    SELECT party_no FROM erp.party WHERE party_no >= ({RANDOM_PARTY}) AND closed_on IS NULL ORDER BY party_no LIMIT 1"""
 LASTING_PARTY: LiteralString = f"""
     SELECT party_no FROM erp.party
     WHERE party_no >= ({RANDOM_PARTY}) AND closed_on IS NULL AND coalesce(tax_id, '') NOT LIKE %s ORDER BY party_no LIMIT 1"""
 CLOSABLE_PARTY: LiteralString = f"""
     SELECT party_no FROM erp.party p
     WHERE party_no >= ({RANDOM_PARTY}) AND closed_on IS NULL AND tax_id LIKE %s AND head_office IS NULL
+      AND entered_on < localtimestamp - interval '20 seconds'
       AND NOT EXISTS (SELECT 1 FROM erp.party q WHERE q.head_office = p.party_no)
       AND NOT EXISTS (SELECT 1 FROM erp.sales_order o WHERE o.party_no = p.party_no)
     ORDER BY party_no LIMIT 1"""
@@ -124,7 +123,7 @@ class OfficeUser(User):
     # -- parties and contacts
 
     def edit_party(self) -> bool:
-        party = self.one(ANY_PARTY)
+        party = self.one(LASTING_PARTY, [CLOSABLE_VAT])
         if party is None:
             return False
         if self.random.random() < 0.2:

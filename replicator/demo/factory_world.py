@@ -19,7 +19,7 @@ PACKAGINGS = (("carton", "Carton"), ("crate", "Wooden crate"), ("pallet", "Euro 
 MECHANISMS = (("phone", "phone"), ("mail", "email"), ("web", "website"))
 KEYED_BY = "sales desk"
 
-# Parties whose VAT number ends so may be closed by the demo's users; nobody sells to them.
+# Parties whose VAT number ends so may be closed by the demo's users; nobody else works on them.
 CLOSABLE_VAT = "%9"
 
 PARTY: LiteralString = """

@@ -30,7 +30,7 @@ class Traffic:
     """Users of all systems. As a context manager: at work inside the block."""
 
     def __init__(
-        self, dsns: Mapping[str, str], *, sales_users: int = 2, service_users: int = 1, rate: float = 8.0, seed: int = 1
+        self, dsns: Mapping[str, str], *, sales_users: int = 2, service_users: int = 1, rate: float = 6.0, seed: int = 1
     ) -> None:
         """`dsns`: node -> how to connect. Each factory has one in the office and one in the works."""
         people = People(seed)

@@ -79,7 +79,7 @@ def compile_paired(layout: Layout) -> Program:
             rekey=rekey(layout, work),
             loosen=loosen(layout, work),
             delete=delete_statement(layout, f"{work} w", f"w.act = 'D' AND {pair_of('t', layout.target_side.key)}"),
-            move=move_of(layout, work, [name for _, name in match_names(layout)], bury(layout, work, "'G'")),
+            move=move_of(layout, work, [name for _, name in match_names(layout)], bury(layout, work, "'G', 'H'")),
             bury=bury(layout, work, "'D', 'E'" if comes_from_stubs(layout) else "'D'"),
             announce=announce(layout, work),
             alone=alone(layout, work) if match_names(layout) else None,

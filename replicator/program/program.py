@@ -53,7 +53,8 @@ class MakeStubs:
 
 
 class Move(NamedTuple):
-    """How slices go over to another row, statement by statement; `mark` tells how many do. See program/slices.py."""
+    """How slices leave their row before others come to it, statement by statement; `mark` tells how many do. See
+    program/slices.py."""
 
     mark: str
     leave: str
@@ -95,7 +96,8 @@ class Steps:
     waits_no_more   closes conflicts of deleted records that waited for a person
     clashes     after project, for a row that was refused: (unique columns, key of the record that has the values)
     rekey       the source's key has changed
-    move        slices whose record has become another's leave their row (act G for the moment) and look for the other
+    move        slices whose record has become another's leave their row (act G for the moment) and look for the other;
+                those that are deleted make room (H)
     bury        pairs of deleted records become tombstones; returns them as text for the other node
     clear, sweep   empty the session's tables: for good, or cheaply after a few rows
     announce    says in the target's log with which stamps the rows that follow are written, for the flows that pass them on

@@ -52,7 +52,7 @@ class FlowMeter:
         self.changes += batch.rows
         self.transactions += batch.transactions
         self._lately.append((time.monotonic(), batch.rows))
-        if measure and batch.commit_time and step.applied_at:
+        if measure and batch.oldest_commit and step.applied_at:  # else nobody's edit is in it, only what we have caused
             oldest, newest = ((step.applied_at - at) / 1000 for at in (batch.oldest_commit, batch.commit_time))
             count = min(batch.transactions, SAMPLES_OF_A_BATCH)
             samples = [newest] if count == 1 else [oldest + (newest - oldest) * i / (count - 1) for i in range(count)]

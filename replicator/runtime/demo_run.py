@@ -30,7 +30,7 @@ from replicator.runtime.reconcile import reconcile
 POLL_SECONDS = 0.5
 SHOWN_DIFFERENCES = 20
 SCENES = ("order", "conflict")
-UNITS = {"crm": "in the CRM", "erp_north": "in the north", "erp_south": "in the south"}
+WHERE = {"crm": "in the CRM", "erp_north": "in the north", "erp_south": "in the south"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class DemoRun:
         def keyed() -> dict[str, int]:
             sizes = Sizes.of(self.options.accounts)
             world = build(self.site.dsns, sizes, seed=self.options.seed, arrive=self.site.arrived, tell=self._say_phase)
-            return {f"{what} {UNITS[node]}": count for (node, what), count in sorted(world.made.items()) if count}
+            return {f"{what} {WHERE[node]}": count for (node, what), count in sorted(world.made.items()) if count}
 
         self._begin("a world")
         made = self.site.meanwhile(keyed)

@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from replicator.demo.scenarios.stage import Row
 from replicator.engines.postgres.history import Selection
 from replicator.errors import ReplicatorError
+from replicator.mapping.chosen import links_named
 from replicator.runtime.demo_site import DemoSite
 from replicator.runtime.history import Conflict, Standing, select, standing
 
@@ -24,6 +25,8 @@ LOOK_AGAIN = 0.004
 
 class ScenarioFailed(ReplicatorError):
     """What should have come of a step did not come."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`ms`: from the commit of what was typed last to when it was first seen; None if nothing was typed."""
+    """`ms`: from the commit of what was typed last to when it was first seen; None if nothing was typed since everything had
+    arrived."""
 
     node: str
     sql: str
@@ -133,15 +137,14 @@ class SiteStage:
 
     def explains(self, link: str, field: str) -> None:
         self.settled()
-        links = {one.name for one in self.site.config.links}
-        names = [name for name in links if name.split("@")[0] == link]
-        found: list[Conflict] = select(self.site.connections, Selection(tuple(names), field, None, None, None, None), 1)[0]
+        names = tuple(one.name for one in links_named(self.site.config, link))
+        found, _ = select(self.site.connections, Selection(names, field), 1)
         if not found:
             raise ScenarioFailed(f"no conflict about {link}.{field} was logged", "the two edits did not meet; try again")
-        newest = max(found, key=lambda one: one.at)
-        self._show(Explained(newest, standing(self.site.config, self.site.connections, newest)))
+        self._show(Explained(found[0], standing(self.site.config, self.site.connections, found[0])))
 
     def settled(self) -> None:
+        self._typed = None  # what is looked at after waiting says nothing of how long it took
         if not self.site.arrive():
             raise ScenarioFailed("changes are still on their way, and nothing moves any more", "this is a bug")
 

@@ -1,7 +1,7 @@
 """The tables of the bench, the three backlogs, and how a row is recognised on either side.
 
 A row has 9 columns and about 200 bytes. PostgreSQL's own subscription writes the same table on the target;
-ours writes a table with other names, one column of which is computed. Row 0 is the marker: the last
+ours writes a table with other names; one column is computed, one a code, one a key of a reference table. Row 0 is the marker: the last
 transaction of every backlog numbers it, so that its arrival means that all before it has arrived.
 """
 
@@ -31,14 +31,16 @@ CREATE TABLE app.customer (
 
 TARGET = """
 CREATE SCHEMA erp;
+CREATE TABLE erp.country (no integer PRIMARY KEY, iso2 text NOT NULL UNIQUE);
+INSERT INTO erp.country VALUES (40, 'AT'), (49, 'DE'), (33, 'FR'), (41, 'CH'), (0, '');
 CREATE TABLE erp.client (
     client_no    bigint {identity} PRIMARY KEY,
     company      text NOT NULL,
     town         text NOT NULL,
-    country_code text NOT NULL,
+    country_no   integer NOT NULL,
     credit_cents bigint NOT NULL,
     client_since timestamptz NOT NULL,
-    enabled      boolean NOT NULL,
+    state        char(1) NOT NULL CHECK (state IN ('A', 'D')),
     remark       text,
     edits        integer NOT NULL
 )"""
@@ -59,10 +61,10 @@ fields:
   - {crm: id,      erp: client_no}
   - {crm: name,    erp: company}
   - {crm: city,    erp: town}
-  - {crm: country, erp: country_code}
+  - {crm: country, erp: country_no, lookup: {table: erp.country, by: iso2, key: no, on: erp}}
   - {crm: credit,  erp: credit_cents, convert: {erp: "cast(crm.credit * 100 as bigint)"}}
   - {crm: opened,  erp: client_since}
-  - {crm: active,  erp: enabled}
+  - {crm: active,  erp: state, values: {"true": A, "false": D}}
   - {crm: note,    erp: remark}
   - {crm: changes, erp: edits}
 """
@@ -76,12 +78,12 @@ create: {crm: never}
 fields:
   - {crm: name,    erp: company}
   - {crm: city,    erp: town}
-  - {crm: country, erp: country_code}
+  - {crm: country, erp: country_no, lookup: {table: erp.country, by: iso2, key: no, on: erp}}
   - crm: credit
     erp: credit_cents
     convert: {erp: "cast(crm.credit * 100 as bigint)", crm: "cast(erp.credit_cents as numeric(12,2)) / 100"}
   - {crm: opened,  erp: client_since}
-  - {crm: active,  erp: enabled}
+  - {crm: active,  erp: state, values: {"true": A, "false": D}}
   - {crm: note,    erp: remark}
   - {crm: changes, erp: edits}
 """
@@ -111,7 +113,8 @@ AT_TARGET = Rows(
     "client_no",
     "company",
     "edits",
-    "company, town, country_code, (credit_cents::numeric / 100)::numeric(12,2), client_since, enabled, remark, edits",
+    "company, town, (SELECT iso2 FROM erp.country c WHERE c.no = country_no), (credit_cents::numeric / 100)::numeric(12,2),"
+    " client_since, state = 'A', remark, edits",
 )
 
 
@@ -147,7 +150,7 @@ def works(size: Size) -> list[Work]:
     per = size.inserts // size.transactions
     insert = f"""
         INSERT INTO app.customer
-        SELECT i, 'Customer ' || lpad(i::text, 9, '0'), 'City ' || md5(i::text), 'AT', i / 7.0,
+        SELECT i, 'Customer ' || lpad(i::text, 9, '0'), 'City ' || md5(i::text), (ARRAY['AT', 'DE', 'FR', 'CH'])[1 + i % 4], i / 7.0,
                timestamptz '2026-01-01 00:00:00Z' + i * interval '1 minute', i % 2 = 0, repeat('note ', 14) || i, 0
         FROM generate_series(k * {per} + 1, (k + 1) * {per}) i"""
     # 7919 is a prime that divides none of our sizes: the rows are all different ones, and far from each other.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ from replicator.demo.scenarios.invitation import TRIES
 from .conftest import Site
 
 MAIN = "import sys; from replicator_cli.main import main; sys.exit(main())"
+LINKS = list((Path(__file__).parents[2] / "mappings" / "crm_erp").glob("*.yaml"))
 PROMISED = {
     "in_sync", "seconds", "changes_applied", "conflicts", "latency_ms", "rows_compared", "differences",
     "parked", "rows_written", "server_versions", "reconciled", "statements", "story", "world",
@@ -31,14 +33,14 @@ def test_the_whole_story_ends_in_sync(offline: Site) -> None:
     assert document.keys() >= PROMISED
     assert document["differences"] == []
     assert document["reconciled"]["problems"] == []
-    assert document["reconciled"]["links"] == 52
+    assert document["reconciled"]["links"] == 2 * len([path for path in LINKS if not path.stem.endswith("_test")])
     assert document["in_sync"] is True
     assert result.code == 0
     assert 3 <= document["seconds"] < 15
     flows = {f"{a}_to_{b}" for factory in ("erp_north", "erp_south") for a, b in (("crm", factory), (factory, "crm"))}
     assert document["changes_applied"].keys() == flows
     assert all(changes > 100 for changes in document["changes_applied"].values())
-    assert 0 < document["latency_ms"]["p50"] <= document["latency_ms"]["p95"] <= document["latency_ms"]["p99"]
+    assert 0 < document["latency_ms"]["p50"] <= document["latency_ms"]["p95"] <= document["latency_ms"]["p99"] < 60_000
     assert document["rows_compared"] > 1_000
     assert document["failures"] == []
     assert document["parked"] == {}

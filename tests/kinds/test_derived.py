@@ -161,11 +161,33 @@ def test_edits_of_the_other_side_go_on_beside_it(pair: Pair, account: int, reque
     assert pair.rows("crm", "SELECT name FROM crm.account WHERE id = %s", (account,)) == [("from the erp",)]
 
 
+@pytest.mark.parametrize("own_first", [True, False])
+def test_its_own_row_and_what_it_reads_change_at_once(pair: Pair, account: int, own_first: bool) -> None:
+    do(pair, "INSERT INTO crm.address (account_id, kind, street) VALUES (%s, 'billing', 'Old')", account)
+    pair.settle()
+    own = f"UPDATE crm.account SET name = 'own{own_first}' WHERE id = {account}"
+    beside = f"UPDATE crm.address SET street = 'New' WHERE account_id = {account}"
+    pair.crm.execute(f"{own}; {beside}" if own_first else f"{beside}; {own}")
+    pair.settle()
+    assert pair.rows("erp", "SELECT billing FROM erp.customer WHERE company = %s", (f"own{own_first}",)) == [("New",)]
+
+
 def test_whether_a_related_row_exists(pair: Pair, account: int, request: pytest.FixtureRequest) -> None:
     do(pair, "INSERT INTO crm.quote (account_id, state) VALUES (%s, 'open')", account)
     assert customer(pair, "has_quotes", request) == [(True,)]
     do(pair, "UPDATE crm.quote SET state = 'lost' WHERE account_id = %s", account)
     assert customer(pair, "has_quotes", request) == [(False,)]
+
+
+def test_its_own_row_changes_in_the_same_batch(pair: Pair, account: int, request: pytest.FixtureRequest) -> None:
+    assert customer(pair, "billing, has_quotes", request) == [(None, False)]
+    do(pair, "INSERT INTO crm.address (account_id, kind, street) VALUES (%s, 'billing', 'S')", account)
+    do(pair, "UPDATE crm.account SET name = name WHERE id = %s", account)
+    do(pair, "UPDATE crm.account SET name = name || '!' WHERE id = %s", account)
+    do(pair, "INSERT INTO crm.quote (account_id, state) VALUES (%s, 'open')", account)
+    pair.settle()
+    found = pair.rows("erp", "SELECT billing, has_quotes FROM erp.customer WHERE company = %s", (request.node.name + "!",))
+    assert found == [("S", True)]
 
 
 def test_a_filter_on_the_parent_and_its_discount(pair: Pair, account: int) -> None:

@@ -1,4 +1,4 @@
-"""Three traps of deciding which of two edits is newer. Each is shown to be there, in the server's own commit times, and not
+"""Four traps of deciding which of two edits is newer. Each is shown to be there, in the server's own commit times, and not
 to catch us; with either direction first, and with the daemon dying in between."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CREATE TABLE crm.account (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, t
 """
 ERP = """
 CREATE SCHEMA erp;
-CREATE TABLE erp.customer (no integer GENERATED ALWAYS AS IDENTITY (START 1000) PRIMARY KEY, code text NOT NULL, company text, town text);
+CREATE TABLE erp.customer (no integer GENERATED ALWAYS AS IDENTITY (START 1000) PRIMARY KEY, code text NOT NULL, company varchar(80), town text);
 """
 LINKS = {
     "customer": """
@@ -150,3 +150,20 @@ def test_the_loser_may_be_in_wal_that_is_not_read_yet(pair: Pair, newer: str, di
     pair.settle()
     assert stand(pair, tag) == ((newer, "old"), (newer, "old"))
     assert logged(pair) == {("name", frozenset(("crm", "erp")), newer)}
+
+
+def test_an_edit_of_a_record_that_is_parked_may_be_written_over_unread(pair: Pair, dies: bool) -> None:
+    """The name is refused, so the record waits. Then the ERP's older town is written over the CRM's newer one, still unread."""
+    tag = f"waits {dies}"
+    made(pair, tag)
+    crm(pair, tag, f"name = '{'long' * 50}'")
+    pair.settle()
+    assert len(pair.parked()) == 1
+    logged(pair)
+    erp(pair, tag, "town = 'older'")
+    crm(pair, tag, "city = 'newer', name = 'short'")
+    until(pair, 1, dies)
+    assert stand(pair, tag)[0] == ("short", "older")
+    pair.settle()
+    assert pair.parked() == []
+    assert stand(pair, tag) == (("short", "newer"), ("short", "newer"))

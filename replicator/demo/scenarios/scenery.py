@@ -16,8 +16,6 @@ insert into crm.account (name, kind, vat_number, phone, email) values
     ('Aldridge Appliances Ltd', 'customer', 'GB811000001', '+44 20 7946 0101', 'buying@aldridge.example'),
     ('Brenner Maschinen GmbH',  'customer', 'ATU81100002', '+43 732 555 0202', 'einkauf@brenner.example'),
     ('Costa Distribuidora SA',  'dealer',   'ES811000003', '+34 91 555 03 03', 'pedidos@costa.example')"""
-ITEMS = "select item_no from erp.item where code in ('PUMP-40', 'SEAL-3')"
-PARTIES = "select party_no from erp.party where tax_id = 'ES811000003'"
 COSTS = """
 update erp.item set standard_cost = round(sales_price * 0.6, 4), lead_days = 12
 where code in ('PUMP-40', 'VALVE-12', 'DRIVE-7', 'SEAL-3')"""

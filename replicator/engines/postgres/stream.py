@@ -145,13 +145,15 @@ class PostgresStream:
         return batch
 
     def _take_in(self, limit: int) -> bool:
-        """One CopyData message, or the rows of a transaction that have come. False when nothing is there right now."""
+        """What has come, up to a batch. False when nothing is there right now."""
         payload = self._next()
         if payload is None:
             return False
         self._receive(payload)
-        get, take_row = self._pgconn.get_copy_data, self._assembler.take_row
-        for _ in range(limit):
+        assembler, get, take_row = self._assembler, self._pgconn.get_copy_data, self._assembler.take_row
+        for number in range(limit):
+            if assembler.ready and (number & 63 == 0 or self._enough(limit)):
+                break  # now and then whoever reads looks at the clock
             try:
                 size, data = get(1)
             except psycopg.Error:
@@ -159,11 +161,15 @@ class PostgresStream:
             if size <= 0:
                 break
             payload = bytes(data)
-            if payload[0] == DATA_LETTER and payload[25] in ROWS and take_row(int.from_bytes(payload[26:30]), payload):
-                continue
+            while payload[0] == DATA_LETTER and payload[25] in ROWS and take_row(int.from_bytes(payload[26:30]), payload):
+                try:
+                    size, data = get(1)
+                except psycopg.Error:
+                    return True
+                if size <= 0:
+                    return True
+                payload = bytes(data)
             self._receive(payload)
-            if self._assembler.ready:
-                break
         return True
 
     def _next(self) -> bytes | None:

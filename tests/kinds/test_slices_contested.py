@@ -1,0 +1,123 @@
+"""A column on one side, a row on the other, and people on both sides who replace it, empty it and fill it again at once."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from replicator.demo.servers import Server
+from tests.kinds.test_slices import CRM, ERP, LINKS, crm, erp
+from tests.two_way.pair_of_nodes import Pair, linked
+
+HISTORIES = int(os.environ.get("REPLICATOR_HISTORIES", "40"))
+SEED = int(os.environ.get("REPLICATOR_SEED", "1"))
+MATCHED = LINKS | {"party": LINKS["party"].replace("fields:", "match: {crm: name, erp: name}\nfields:", 1)}
+ONE_OF_A_KIND = "ALTER TABLE erp.mechanism ADD UNIQUE (party_no, kind);"
+
+
+@pytest.fixture(scope="module")
+def pair(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder: Path = tmp_path_factory.mktemp("contested")
+    with linked(server, folder, "contested", CRM, ERP + ONE_OF_A_KIND, MATCHED) as found:
+        yield found
+
+
+class Telephone:
+    """That of one customer."""
+
+    def __init__(self, pair: Pair, name: str) -> None:
+        self.pair, self.name = pair, name
+        crm(pair, "INSERT INTO crm.account (name, phone) VALUES (%s, 'first')", name)
+        pair.settle()
+        self.party = pair.rows("erp", "SELECT no FROM erp.party WHERE name = %s", (name,))[0][0]
+
+    def typed(self, number: str | None) -> None:
+        crm(self.pair, "UPDATE crm.account SET phone = %s WHERE name = %s", number, self.name)
+
+    def edited(self, number: str) -> None:
+        erp(self.pair, "UPDATE erp.mechanism SET value = %s WHERE party_no = %s", number, self.party)
+
+    def deleted(self) -> None:
+        erp(self.pair, "DELETE FROM erp.mechanism WHERE party_no = %s", self.party)
+
+    def inserted(self, number: str) -> None:
+        sql = "INSERT INTO erp.mechanism (party_no, kind, value) VALUES (%s, 'phone', %s) ON CONFLICT DO NOTHING"
+        erp(self.pair, sql, self.party, number)
+
+    def settled(self) -> tuple[list[str], list[str]]:
+        """What stands on either side."""
+        self.pair.settle()
+        assert self.pair.parked() == []
+        here = self.pair.rows("crm", "SELECT phone FROM crm.account WHERE name = %s AND phone <> ''", (self.name,))
+        there = self.pair.rows("erp", "SELECT value FROM erp.mechanism WHERE party_no = %s", (self.party,))
+        return [value for (value,) in here], [value for (value,) in there]
+
+
+def test_a_row_is_replaced_by_another_in_one_transaction(pair: Pair) -> None:
+    phone = Telephone(pair, "in one")
+    with pair.erp.transaction():
+        phone.deleted()
+        phone.inserted("second")
+    assert phone.settled() == (["second"], ["second"])
+    phone.typed("third")
+    assert phone.settled() == (["third"], ["third"])
+
+
+def test_it_is_replaced_again_before_anybody_looks(pair: Pair) -> None:
+    phone = Telephone(pair, "again")
+    for number in ("second", "third"):
+        phone.deleted()
+        phone.inserted(number)
+    assert phone.settled() == (["third"], ["third"])
+
+
+def test_it_is_replaced_while_the_column_is_edited(pair: Pair) -> None:
+    phone = Telephone(pair, "edited")
+    phone.typed("edited")
+    phone.deleted()
+    phone.inserted("replaced")
+    here, there = phone.settled()
+    assert here == there
+    assert len(here) == 1
+
+
+def test_a_customer_keyed_twice_has_the_telephone_that_one_of_them_typed(pair: Pair) -> None:
+    """The CRM's account, still unread, has none; it has the ERP's by the time it is read."""
+    crm(pair, "INSERT INTO crm.account (name) VALUES ('twice')")
+    party = erp(pair, "INSERT INTO erp.party (name) VALUES ('twice') RETURNING no")
+    erp(pair, "INSERT INTO erp.mechanism (party_no, kind, value) VALUES (%s, 'phone', '77')", party)
+    while not pair.turn(1):
+        pair.exchange.wait(0.02)
+    pair.settle()
+    assert pair.rows("crm", "SELECT phone FROM crm.account WHERE name = 'twice'") == [("77",)]
+    assert pair.rows("erp", "SELECT value FROM erp.mechanism WHERE party_no = %s", (party,)) == [("77",)]
+
+
+def test_random_histories_end_alike(pair: Pair) -> None:
+    apart = []
+    for seed in range(SEED, SEED + HISTORIES):
+        dice, phone, story = random.Random(seed), Telephone(pair, f"seed {seed}"), []
+        for number in range(dice.randint(3, 8)):
+            act = dice.choice(("typed", "emptied", "edited", "deleted", "inserted", "to erp", "to crm"))
+            story.append(act)
+            if act == "typed":
+                phone.typed(f"c{number}")
+            elif act == "emptied":
+                phone.typed(None)
+            elif act == "edited":
+                phone.edited(f"e{number}")
+            elif act == "deleted":
+                phone.deleted()
+            elif act == "inserted":
+                phone.inserted(f"i{number}")
+            else:
+                pair.exchange.wait(0.02)
+                pair.turn(0 if act == "to erp" else 1)
+        here, there = phone.settled()
+        if here != there:
+            apart.append((seed, story, here, there))
+    assert apart == []
