@@ -31,7 +31,7 @@ from replicator.apply.backfill import Backfill
 from replicator.apply.careful import UNIQUE_VIOLATION, CarefulWrite, at_fault
 from replicator.apply.confirm import Confirm
 from replicator.apply.derive import derive
-from replicator.apply.gather import meet, newest_of, rejoin, take_up
+from replicator.apply.gather import meet, newest_of, newest_waited, rejoin, take_up
 from replicator.apply.healing import Healing
 from replicator.apply.limit import Limit
 from replicator.apply.mirror import mirror
@@ -247,8 +247,7 @@ class Flow:
         found = self._state.parked(sorted(wanted)) if wanted else []
         for parked in found:
             rejoin(self.programs, self._source, changes, parked)
-        waited = (row.stamp for rows in changes.values() for row in rows if row.parked is not None) if found else ()
-        self._waited = max(waited, default=0)
+        self._waited = newest_waited(changes) if found else 0
         # Somebody may have discarded it or its link meanwhile; and the notice of a TRUNCATE has nothing to try.
         self._parking.retry &= {parked.id for parked in found if parked.payload and parked.link in self.programs}
         return changes
