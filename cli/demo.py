@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -58,6 +59,7 @@ def demo(
       replicator demo --seconds 5 --json
     """
     output = open_session(context, None, as_json).output
+    logging.getLogger("replicator").setLevel(logging.ERROR)  # what is parked for a moment stands in the picture and the report
     if scenario == LIST:
         return _list(output)
     if scenario is not None and scenario not in SCENARIOS:

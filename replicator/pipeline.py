@@ -30,7 +30,7 @@ from replicator.apply.answers import Answers, send_back
 from replicator.apply.backfill import Backfill
 from replicator.apply.careful import UNIQUE_VIOLATION, CarefulWrite, at_fault
 from replicator.apply.confirm import Confirm
-from replicator.apply.derive import derive
+from replicator.apply.derive import await_visible, derive
 from replicator.apply.gather import meet, newest_of, newest_waited, rejoin, take_up
 from replicator.apply.healing import Healing
 from replicator.apply.limit import Limit
@@ -95,6 +95,7 @@ class Flow:
         self._parking = Parking()
         self._limit = Limit(name, *limits, self._parking)
         self.wishes = Wishes(name, self.programs, writer, source, state, self._parking)
+        self._reads_source = any(p.derive or p.heal for p in programs)
         self._failures = 0  # of this batch so far, of a kind that is gone when the same is tried again
         self._answers = Answers()
         self._weighed = {link: sum(1 << n for n in p.feed.weighed) for link, p in self.programs.items()}
@@ -178,6 +179,8 @@ class Flow:
                 return None
         self._pending = batch
         started = time.monotonic()
+        if batch.begun and self._reads_source:
+            await_visible(self.stream, self._source, batch)
         changes = self._gather(batch)
         derive(self.programs, self._source, batch, changes)
         self._heal(changes)

@@ -7,13 +7,19 @@ row that is gone is deleted.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from replicator.apply.write import Changes
 from replicator.capture.batch import DELETE, UPDATE, Batch, Key, RowChange, Touch
 from replicator.capture.messages import UNCHANGED, Value
+from replicator.errors import WriteFailed
+from replicator.model.failure import POLICIES
+from replicator.ports.stream import Stream
 from replicator.ports.writer import Writer
 from replicator.program.program import Derive, Program
+
+LOOKS, LOOK_SECONDS = 20, 0.001
 
 
 def derive(programs: Mapping[str, Program], source: Writer, batch: Batch, changes: Changes) -> None:
@@ -46,6 +52,17 @@ def derive(programs: Mapping[str, Program], source: Writer, batch: Batch, change
         changes[name] = kept
         for order, row in enumerate(more):
             row.order = batch.rows + order
+
+
+def await_visible(stream: Stream, source: Writer, batch: Batch) -> None:
+    """Returns when what is read on the source shows the batch's transactions: a commit is in the stream before others see it,
+    for a moment, or for as long as it waits for a standby. What was read before that would lack them, for ever."""
+    for _ in range(LOOKS):
+        if not stream.hidden(source.snapshot(), batch.begun):
+            return
+        time.sleep(LOOK_SECONDS)
+    message = "a commit is in the stream that nobody on the source can see yet (does it wait for a standby?)"
+    raise WriteFailed(message, POLICIES["locked"].remedy, "locked", "")
 
 
 def _concerned(program: Program, how: Derive, source: Writer, batch: Batch) -> dict[Key, RowChange]:

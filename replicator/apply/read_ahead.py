@@ -8,6 +8,7 @@ meanwhile is told as soon as it is free. With little to do there is no thread at
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 
 from replicator.capture.batch import Batch
 from replicator.ports.stream import Stream
@@ -54,7 +55,7 @@ class ReadAhead:
             self._thread.join()
         return self.stream.handed()
 
-    def hidden(self, snapshot: str, handed: frozenset[int]) -> bool:
+    def hidden(self, snapshot: str, handed: Collection[int]) -> bool:
         return self.stream.hidden(snapshot, handed)
 
     def fileno(self) -> int:

@@ -172,6 +172,7 @@ class Assembler:
         self._before = self._clock.last
         self.commit_time = message.commit_time
         self.recent.append(message.xid)
+        self._batch.begun.add(message.xid)
         self._stamp = 0 if self._skipping else self._clock.stamp(message.commit_time)
 
     def _origin(self, message: Origin) -> None:

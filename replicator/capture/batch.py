@@ -328,6 +328,7 @@ class Batch:
     oldest_commit: int = 0
     complete: bool = True
     truncated: list[str] = field(default_factory=list)
+    begun: set[int] = field(default_factory=set)  # numbers of the transactions that begin in it
 
     def __bool__(self) -> bool:
         return self.transactions > 0 or bool(self.links or self.blocks)

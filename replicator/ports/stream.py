@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from replicator.capture.batch import Batch
@@ -31,7 +32,7 @@ class Stream(Protocol):
     def handed(self) -> frozenset[int]:
         """Numbers of the last transactions that were read."""
 
-    def hidden(self, snapshot: str, handed: frozenset[int]) -> bool:
+    def hidden(self, snapshot: str, handed: Collection[int]) -> bool:
         """Whether one of these transactions is not visible in this snapshot of the source: it has committed, but nobody is
         to see it yet."""
 

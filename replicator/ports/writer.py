@@ -37,4 +37,7 @@ class Writer(Protocol):
     def load_lines(self, sql: str, lines: Iterable[bytes]) -> None:
         """Bulk-loads lines as `unload` gave them."""
 
+    def snapshot(self) -> str:
+        """Which transactions this session sees now, for `Stream.hidden`."""
+
     def close(self) -> None: ...

@@ -11,6 +11,7 @@ from __future__ import annotations
 import select
 import struct
 import time
+from collections.abc import Collection
 
 import psycopg
 from psycopg import pq
@@ -73,7 +74,7 @@ class PostgresStream:
     def handed(self) -> frozenset[int]:
         return frozenset(self._assembler.recent)
 
-    def hidden(self, snapshot: str, handed: frozenset[int]) -> bool:
+    def hidden(self, snapshot: str, handed: Collection[int]) -> bool:
         _, end, running = snapshot.split(":")
         limit = int(end) & XID
         hidden = {int(xid) & XID for xid in running.split(",") if xid}

@@ -98,6 +98,9 @@ class PostgresWriter:
             if buffer:
                 copy.write(b"".join(buffer))
 
+    def snapshot(self) -> str:
+        return str(self.query("SELECT pg_current_snapshot()::text", prepared=True)[0][0])
+
     def close(self) -> None:
         self._connection.close()
 
