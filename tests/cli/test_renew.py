@@ -159,7 +159,9 @@ def test_a_standby_that_was_promoted(own: Site, servers: dict[str, Server]) -> N
         own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('before')")
         assert own("run", "--once").code == 0
         with psycopg.connect(standby.dsn("crm"), autocommit=True) as there:
-            becomes(lambda: bool(there.execute("SELECT 1 FROM crm.account WHERE name = 'before'").fetchone()), 20, standby.log_tail())
+            becomes(
+                lambda: bool(there.execute("SELECT 1 FROM crm.account WHERE name = 'before'").fetchone()), 20, standby.log_tail()
+            )
             there.execute("SELECT pg_promote()")
             there.execute("INSERT INTO crm.account (name) VALUES ('missed')")
         former = own.environ["CRM_DSN"]
