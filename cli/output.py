@@ -11,6 +11,8 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import StringIO
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -102,6 +104,32 @@ class Output:
     def can_ask(self) -> bool:
         """Whether a person is there to answer."""
         return sys.stdin.isatty()
+
+    @contextmanager
+    def frames(self) -> Iterator[Callable[[Callable[[], None]], None]]:
+        """Gives a function that calls another one and lets what that prints stand where the last frame stood; elsewhere than
+        on a terminal it stands below, with the time above it."""
+        if not self.terminal:
+
+            def below(draw: Callable[[], None]) -> None:
+                self.line(f"-- {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+                draw()
+                self.line()
+
+            yield below
+            return
+        with Live(console=self._out, auto_refresh=False, vertical_overflow="crop") as live:
+            yield lambda draw: live.update(self._drawn(draw), refresh=True)
+
+    def _drawn(self, draw: Callable[[], None]) -> Text:
+        """What it prints, caught."""
+        shown, caught = self._out, StringIO()
+        self._out = Console(file=caught, force_terminal=True, width=shown.width, highlight=False, markup=False, emoji=False)
+        try:
+            draw()
+        finally:
+            self._out = shown
+        return Text.from_ansi(caught.getvalue().rstrip("\n"))
 
     def confirm(self, question: str) -> bool:
         """Asks on the terminal; whoever is not at one is not asked."""

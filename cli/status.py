@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import time
+from typing import Annotated
+
 import typer
 
+from replicator.apply.outcome import STEPS
 from replicator.engines.postgres.slots import size
+from replicator.errors import NodeUnavailable
+from replicator.model.config import Config
 from replicator.runtime.clocks import Distance
 from replicator.runtime.status import FlowStatus, Status, as_document, read_status, unreachable_error
 
 from .backfill_words import progress, way
 from .output import Output, as_object
-from .session import ConfigOption, JsonOption, open_session
+from .session import ConfigOption, JsonOption, Session, open_session
+
+DRAWN_EVERY = 2.0
 
 
-def status(context: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def status(
+    context: typer.Context,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C.")] = False,
+    every: Annotated[float | None, typer.Argument(metavar="SECONDS", min=0.1, help="Of --watch. [default: 2]")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """Shows how the flows stand.
 
     How far each is, what it has parked and which conflicts it met, read from the databases: it works from anywhere,
@@ -24,23 +39,48 @@ def status(context: typer.Context, *, config: ConfigOption = None, as_json: Json
     \b
     Example:
       replicator status
+      replicator status --watch          drawn anew every 2 s, or so many as a number behind it says
       replicator status --json | jq '.flows[] | {flow, behind_bytes, parked}'
     """
     session = open_session(context, config, as_json)
-    loaded = session.load()
-    found = read_status(loaded, session.environ)
     output = session.output
+    if watch and output.as_json:
+        raise typer.BadParameter("--watch and --json exclude each other")
+    if every is not None and not watch:
+        raise typer.BadParameter("SECONDS belongs to --watch")
+    loaded = session.load()
+    if watch:
+        return _watch(session, loaded, every or DRAWN_EVERY)
+    found = read_status(loaded, session.environ)
     _show(output, found, loaded.settings.clock_limit_ms)
-    if found.unreachable:
-        output.findings(found.unreachable)
-        if not as_json:
-            raise unreachable_error(found)
+    if found.unreachable and not output.as_json:
+        raise unreachable_error(found)
     problems = [as_object(finding) for finding in found.problems]
     unreachable = [as_object(finding) for finding in found.unreachable]
     output.document({**as_document(found), "problems": problems, "unreachable": unreachable})
     if found.unreachable:
         return unreachable_error(found).exit_code
     return 1 if found.problems else 0
+
+
+def _watch(session: Session, config: Config, seconds: float) -> int:
+    """Until Ctrl-C, whatever happens to the servers meanwhile."""
+
+    def draw() -> None:
+        try:
+            found = read_status(config, session.environ)
+        except NodeUnavailable as error:
+            session.output.line(error.message, "bold red")
+            return
+        _show(session.output, found, config.settings.clock_limit_ms)
+
+    try:
+        with session.output.frames() as frame:
+            while True:
+                frame(draw)
+                time.sleep(seconds)
+    except KeyboardInterrupt:
+        return 0
 
 
 def _show(output: Output, found: Status, limit: int) -> None:
@@ -59,6 +99,10 @@ def _show(output: Output, found: Status, limit: int) -> None:
         for flow in found.flows
     ]
     output.table(headers, rows, right=(2, 4, 5, 6))
+    paced = [flow for flow in found.flows if flow.pace]
+    if paced:
+        output.line()
+        output.table(("lately", "changes/s", *STEPS, "waiting"), [_pace(flow) for flow in paced], right=range(1, len(STEPS) + 3))
     copies = [copy for flow in found.flows for copy in flow.backfills if copy.finished is None]
     if copies:
         output.line()
@@ -81,6 +125,15 @@ def _show(output: Output, found: Status, limit: int) -> None:
     if found.problems:
         output.line()
         output.findings(found.problems)
+    output.findings(found.unreachable)
+
+
+def _pace(flow: FlowStatus) -> list[str]:
+    """Its speed, and the shares of the time that its steps took."""
+    assert flow.pace is not None
+    shares = [flow.pace["shares"].get(step, 0.0) for step in STEPS]
+    rest = max(0.0, 1 - sum(shares))
+    return [flow.flow, f"{flow.pace['changes'] / flow.pace['seconds']:,.0f}", *(f"{share:.0%}" for share in (*shares, rest))]
 
 
 def _clocks(clocks: Distance, limit: int) -> str:

@@ -31,11 +31,12 @@ from replicator.apply.backfill import Backfill
 from replicator.apply.careful import UNIQUE_VIOLATION, CarefulWrite, at_fault
 from replicator.apply.confirm import Confirm
 from replicator.apply.derive import await_visible, derive
-from replicator.apply.gather import meet, newest_of, rejoin, take_up
+from replicator.apply.gather import meet, newest_of, newest_waited, rejoin, take_up
 from replicator.apply.healing import Healing
 from replicator.apply.limit import Limit
 from replicator.apply.mirror import mirror
 from replicator.apply.outcome import MirrorRow, Outcome, Step, Totals
+from replicator.apply.pace import Pace
 from replicator.apply.parking import Parking
 from replicator.apply.waiting import parked_ids, truncated
 from replicator.apply.wishes import Wishes
@@ -80,6 +81,7 @@ class Flow:
         self.programs = {program.link.name: program for program in programs}
         self.stream = stream
         self.totals = Totals()
+        self._pace = Pace()
         self.edits: dict[str, Edits] = {name: Edits() for name, p in self.programs.items() if p.edits_load is not None}
         self.drained = 0  # everything of the source up to here is written on the target
         self.last_write = 0  # position on the *target* of our last write there that the ledger remembers
@@ -248,8 +250,7 @@ class Flow:
         found = self._state.parked(sorted(wanted)) if wanted else []
         for parked in found:
             rejoin(self.programs, self._source, changes, parked)
-        waited = (row.stamp for rows in changes.values() for row in rows if row.parked is not None) if found else ()
-        self._waited = max(waited, default=0)
+        self._waited = newest_waited(changes) if found else 0
         # Somebody may have discarded it or its link meanwhile; and the notice of a TRUNCATE has nothing to try.
         self._parking.retry &= {parked.id for parked in found if parked.payload and parked.link in self.programs}
         return changes
@@ -416,7 +417,8 @@ class Flow:
         self._confirm.tell()
 
     def tidy(self, keep_days: int, history_days: int) -> None:
-        """Retention of the state on the target: what no unread change can need any more, and old history."""
+        """Retention of the state on the target: what no unread change can need any more, and old history. Now and then is also
+        when it is noted how fast the flow is."""
         seen = self._back.drained if self._back else self.drained
         for program in self.programs.values():
             if program.forget_ledger:
@@ -424,6 +426,9 @@ class Flow:
         if self._back is not None:
             self._state.clear_outbox(self._back.name, self._back._answers.upto)
         self._state.tidy(keep_days)
+        pace = self._pace.since(self.totals)
+        if pace is not None:
+            self._state.pace(pace)
 
     def _drained_to(self, position: int) -> None:
         self.drained = position

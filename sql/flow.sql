@@ -18,6 +18,9 @@ UPDATE replicator.checkpoint SET mirrored = greatest(mirrored, %s) WHERE flow = 
 -- name: halted
 UPDATE replicator.checkpoint SET halted = %s WHERE flow = %s;
 
+-- name: pace
+UPDATE replicator.checkpoint SET pace = %s::jsonb, paced = clock_timestamp() WHERE flow = %s;
+
 -- name: park
 -- `first` and `longest`: seconds until the next attempt by itself, and the most that doubling makes of them; see model/failure.py.
 INSERT INTO replicator.parked (flow, link, key, reason, sqlstate, message, waits_link, waits_key, payload, attempts, next_try)

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS replicator.link (
 --   mirrored  pairs made on the source that are known here, by their seq there
 --   returned  rows of the source's outbox that are applied here, by their id there
 --   halted    why it stands still until a person has seen to it (too much would be parked)
+--   pace      what it did in some seconds before `paced`, and the shares of its steps in that time; not while it is idle
 CREATE TABLE IF NOT EXISTS replicator.checkpoint (
     flow          text PRIMARY KEY,
     lsn           pg_lsn NOT NULL,
@@ -38,7 +39,9 @@ CREATE TABLE IF NOT EXISTS replicator.checkpoint (
     source_system text NOT NULL,
     timeline      integer NOT NULL,
     updated       timestamptz NOT NULL DEFAULT now(),
-    halted        text
+    halted        text,
+    pace          jsonb,
+    paced         timestamptz
 );
 
 -- Conflicts: what clashed, both values, who won, by which rule of which line of which file.

@@ -7,7 +7,8 @@ SELECT current_setting('server_version'), current_setting('wal_level'),
 
 -- name: checkpoints
 -- Parameter: flows. Lag needs the source's position and is worked out there.
-SELECT flow, lsn::text, slot, source_system, timeline, greatest(extract(epoch FROM clock_timestamp() - updated), 0)::float8, halted
+SELECT flow, lsn::text, slot, source_system, timeline, greatest(extract(epoch FROM clock_timestamp() - updated), 0)::float8, halted,
+       pace, greatest(extract(epoch FROM clock_timestamp() - paced), 0)::float8
 FROM replicator.checkpoint WHERE flow = ANY(%s);
 
 -- name: published

@@ -25,6 +25,12 @@ def newest_of(changes: Changes) -> int:
     return max((rows.newest if isinstance(rows, Block) else max(row.lsn for row in rows) for rows in lists), default=0)
 
 
+def newest_waited(changes: Changes) -> int:
+    """The greatest stamp of parked changes among these. What has one is no block any more."""
+    lists = (rows for rows in changes.values() if not isinstance(rows, Block))
+    return max((row.stamp for rows in lists for row in rows if row.parked is not None), default=0)
+
+
 def one_by_one(changes: Changes, link: str) -> list[RowChange]:
     """The link's changes as a list that can grow."""
     rows = changes.get(link, [])

@@ -6,7 +6,7 @@ something had been written over them, are put right on their own node (program/h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from replicator.apply.lines import heal_lines
@@ -14,6 +14,7 @@ from replicator.apply.write import FEW_ROWS, Changes
 from replicator.capture.batch import DELETE, RowChange
 from replicator.capture.block import Block
 from replicator.capture.edits import Edits, edits_of, edits_of_block
+from replicator.capture.payload import key_texts
 from replicator.model import stamp
 from replicator.model.position import number as position_number
 from replicator.model.position import text as position_text
@@ -63,7 +64,18 @@ class Healing:
                 self._source.execute(heal.announce, (oldest,))
             healed += self._source.execute(heal.merge, (oldest,), prepared=few)
             self._source.execute(heal.clear)
+            self._look_again(self._programs[name], rows)
         return healed
+
+    def _look_again(self, program: Program, rows: Sequence[RowChange]) -> None:
+        """A record that had left `where` when it was edited may take part again, by what the other side has written since: what
+        the edit says of it is then a value like any other, and the newest stands. As it is now, the record has not left."""
+        if program.reread is None or program.link.side(program.source).where is None or program.feed.weighed:
+            return
+        for row in rows:
+            found = self._source.query(program.reread, key_texts(row.key))
+            if found:
+                row.values[:] = [None if text is None else text.encode() for text in found[0][0]]
 
     def recover(self, target: Writer, drained: int, beyond: Mapping[str, frozenset[int]]) -> int:
         """After a start: takes from the target's ledger which edits were written there behind `drained`, and so may not be

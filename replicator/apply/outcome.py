@@ -64,7 +64,8 @@ class Step:
 
 
 # Where a flow's time goes: waiting for the next batch and decoding it; what precedes the writing (gather, derive, heal);
-# COPY into the stage; from projecting to the last row; checkpoint and commit; pairs made known on the source.
+# COPY into the stage; from projecting to the last row; what is parked or sent back, checkpoint, commit; pairs made known on the
+# source.
 STEPS = ("read", "prepare", "copy", "write", "commit", "mirror")
 SIZES = (1, 10, 100, 1_000, 10_000, 100_000)  # batches of at most so many changes are counted together
 

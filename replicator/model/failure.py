@@ -35,7 +35,7 @@ class Policy:
 TRIES = 3  # of a batch that is to be tried again at once
 
 POLICIES: dict[Kind, Policy] = {
-    "lost": Policy("reconnect", "", 0.1, 10, "it is tried again by itself", True),
+    "lost": Policy("reconnect", "", 0.1, 3, "it is tried again by itself", True),
     "environment": Policy("wait", "", 1, 30, "mend the server; the flow goes on by itself", True),
     "transient": Policy("again", "locked", 1, 60, "nothing: it is tried again by itself", True),
     "locked": Policy("park", "locked", 1, 30, "nothing: it goes on by itself when the lock is gone", True),

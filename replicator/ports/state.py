@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -120,6 +120,9 @@ class FlowState(Protocol):
     def discard(self) -> list[tuple[int, str, str]]:
         """Throws away what people want gone; it is kept in a log, and what waited for it is to be tried again. Gives (id, link,
         who wanted it)."""
+
+    def pace(self, pace: Mapping[str, Any]) -> None:
+        """What the flow did lately (apply/pace.py), for `status`."""
 
     def halted(self, message: str) -> None:
         """Why the flow stands still, for people to see; `advance` takes it back."""

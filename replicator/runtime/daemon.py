@@ -42,6 +42,7 @@ class Standby:
     """What is said while another replicator runs the flows between two nodes, and for how long it is waited for."""
 
     def __init__(self, pair: NodePair, patience: float | None) -> None:
+        self.pair = pair
         self._name = f"{pair[0]} and {pair[1]}"
         self._patience = patience
         self._since: float | None = None
@@ -54,12 +55,13 @@ class Standby:
             return False
         if error.message != self._said:
             self._said = error.message
-            log.info("%s: standing by: %s", self._name, error.message)
+            log.info("%s: standing by: %s", self._name, error.message, extra={"fields": {"nodes": self.pair, **error.known}})
         return True
 
     def over(self) -> None:
         if self._since is not None:
-            log.info("%s: taking over after %.1f s of standing by", self._name, time.monotonic() - self._since)
+            waited = time.monotonic() - self._since
+            log.info("%s: taking over after %.1f s of standing by", self._name, waited, extra={"fields": {"nodes": self.pair}})
         self._since, self._said = None, ""
 
 
@@ -67,6 +69,7 @@ class Standby:
 class Daemon:
     """`run` blocks until `stop` is set. `totals`: flow -> its running totals, for status and metrics.
     `flows`: those that are connected just now. `away`: pair of nodes -> why its flows are not.
+    `standby`: pairs whose flows another replicator runs.
     `tried`, `exchanges`: pair of nodes -> when it was last attempted to connect them (time.monotonic), and what runs there.
     `patience`: seconds to stand by for, None: until stopped."""
 
@@ -77,6 +80,7 @@ class Daemon:
     totals: dict[str, Totals] = field(default_factory=dict)
     flows: dict[str, Flow] = field(default_factory=dict)
     away: dict[NodePair, str] = field(default_factory=dict)
+    standby: set[NodePair] = field(default_factory=set)
     tried: dict[NodePair, float] = field(default_factory=dict)
     exchanges: dict[NodePair, Exchange] = field(default_factory=dict)
     failed: ReplicatorError | None = None
@@ -112,11 +116,14 @@ class Daemon:
             try:
                 self._run_once(pair, standby)
             except RunsElsewhere as error:
+                self.away[pair] = f"standing by: {error.message}"
+                self.standby.add(pair)
                 if standby.waits(error):
                     self.stop.wait(STANDBY_SECONDS)
-                else:
-                    self.failed = error
-                    self.stop.set()
+                    continue
+                self.failed = error
+                self.stop.set()
+                return
             except ReplicatorError as error:
                 if not _passes(error):
                     self.failed = error
@@ -125,6 +132,7 @@ class Daemon:
                 if time.monotonic() - started > SETTLED_SECONDS:
                     pause = FIRST_PAUSE
                 self.away[pair] = error.message
+                self.standby.discard(pair)
                 log.warning("%s; trying again in %.1f s", error.message, pause, extra={"fields": {"nodes": pair, **error.known}})
                 self.stop.wait(pause)
                 pause = min(pause * 2, LOST.longest)
@@ -137,6 +145,7 @@ class Daemon:
         self.tried[pair] = time.monotonic()
         opened = open_exchange(self.config, pair, self.environ)
         standby.over()
+        self.standby.discard(pair)
         exchange = opened.exchange
         try:
             for flow in exchange.flows:

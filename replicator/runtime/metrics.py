@@ -179,9 +179,11 @@ class Figures(Collector):
         for flow in sorted(all_flows(self._config)):
             connected.add_metric([flow], flow in self._daemon.flows)
         still = _gauge("loop_still_seconds", "How long ago the last step of these two nodes' flows began.", "nodes")
+        standby = _gauge("standby", "Whether another replicator runs these two nodes' flows, and this one waits.", "nodes")
         for pair in node_pairs(self._config):
             still.add_metric(["-".join(pair)], self._daemon.still(pair))
-        yield from (connected, still)
+            standby.add_metric(["-".join(pair)], pair in self._daemon.standby)
+        yield from (connected, still, standby)
 
     def _of_flows(self) -> Iterator[Metric]:
         blocked = _gauge("flow_blocked", "Whether the flow waits: for a lock, for room on a disk, for a person.", "flow")

@@ -159,7 +159,6 @@ def _open(config: Config, pair: NodePair, environ: Mapping[str, str]) -> dict[st
         for name in pair:
             session = PostgresSession(name, dsn_of(config, name, environ), None, config.settings.lock_timeout_ms, "reconcile")
             nodes[name] = Node(name, config.node(name).number, session, PostgresProofs(session))
-            session.execute("SET jit = off")
             session.execute("SET work_mem = '64MB'")
     except BaseException:
         for node in nodes.values():

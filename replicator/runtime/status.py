@@ -34,6 +34,8 @@ from replicator.runtime.clocks import Distance, distances, read_clocks
 from replicator.runtime.lint import close_all, connect_all
 from replicator.runtime.wiring import flows_of, links_between, node_pairs
 
+LATELY_SECONDS = 30.0  # the daemon notes how fast it is every five, or after a longer batch, while it has something to do
+
 
 @dataclass
 class FlowStatus:
@@ -58,6 +60,7 @@ class FlowStatus:
     parked: dict[str, int] = field(default_factory=dict)
     oldest_parked_seconds: float | None = None
     halted: str | None = None
+    pace: dict[str, Any] | None = None
     backfills: list[BackfillState] = field(default_factory=list)
     runner: str | None = None
     gone: SourceLost | None = None
@@ -139,6 +142,7 @@ def as_document(status: Status) -> dict[str, Any]:
                 "parked": f.parked,
                 "oldest_parked_seconds": f.oldest_parked_seconds,
                 "halted": f.halted,
+                "pace": f.pace,
                 "backfills": [b.as_object() for b in f.backfills],
             }
             for f in status.flows
@@ -158,6 +162,8 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
             saved = checkpoints(target, [one.flow]).get(one.flow)
             if saved is not None:
                 one.position, one.checkpoint_seconds, one.halted = saved.lsn, saved.seconds_ago, saved.halted
+                if saved.pace is not None and saved.pace_seconds is not None and saved.pace_seconds < LATELY_SECONDS:
+                    one.pace = saved.pace
             for flow, kind, total, recent, waiting in conflict_counts(target):
                 if flow == one.flow:
                     one.conflict_kinds[kind] = total
@@ -179,7 +185,7 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
             else:
                 one.slot_state = "lost" if slot.lost else "active" if slot.active else "inactive"
                 one.behind_bytes, one.kept_bytes, one.runner = slot.behind_bytes, slot.kept_bytes, slot.runner
-                one.warnings = slot_findings(slot, one.source, one.slot, one.flow, "S005")
+                one.warnings = slot_findings(slot, one.source, one.slot, one.flow, "S006")
             if saved is not None:
                 one.gone = lost(source, Flow(one.flow, one.source, one.target, one.slot), saved.source)
 
@@ -192,11 +198,11 @@ def _problems(status: Status) -> list[Finding]:
             problems.append(Finding(where, "S001", "not initialised", "run `replicator init`"))
         elif flow.gone is not None:
             problems.append(Finding(where, "S002", flow.gone.message.removeprefix(f"{where} "), flow.gone.hint))
+        problems += flow.warnings
+        problems += _open_gaps(flow, status.reconciled)
         if flow.halted:
             message, _, hint = flow.halted.partition(" -> ")
             problems.append(Finding(where, "S005", message, hint))
-        problems += flow.warnings
-        problems += _open_gaps(flow, status.reconciled)
         for copy in flow.backfills:
             if copy.problem and copy.problem != backfills.CANCELLED:
                 message = f"{copy.why} of {copy.link} ended undone: {copy.problem}"
@@ -224,7 +230,7 @@ def _open_gaps(flow: FlowStatus, reconciled: Sequence[Reconciled]) -> list[Findi
                 f" and nobody knows yet that both sides agree on {', '.join(left)}"
             )
             hint = f"`replicator reconcile {' '.join(left)}` says what is missing, `--repair` mends it"
-            findings.append(Finding(flow.flow, "S006", message, hint))
+            findings.append(Finding(flow.flow, "S007", message, hint))
     return findings
 
 

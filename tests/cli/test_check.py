@@ -170,7 +170,7 @@ def test_after_init_something_is_gone(ready: Site) -> None:
     result = ready("check")
     assert result.code == 1
     assert "run `replicator init`" in result.one_line("crm: K041", "publication replicator_crm_to_erp")
-    assert "teardown" in result.one_line("erp: K042", "no replication slot replicator_erp_to_crm")
+    assert "init --renew erp_to_crm" in result.one_line("erp: K042", "no replication slot replicator_erp_to_crm")
 
 
 def test_a_slot_of_another_database(ready: Site) -> None:

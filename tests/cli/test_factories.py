@@ -168,6 +168,35 @@ def test_names_of_links_mean_all_of_them(factories: Site) -> None:
     assert "leads nothing from" in site("backfill", "customer@south", "--from", "north").err
 
 
+def test_parked_changes_of_all_factories_or_of_one(factories: Site) -> None:
+    site = factories
+    assert site("init").code == 0
+    for name, factory in (("Ann", "NORTH"), ("Bob", "south")):
+        add(site, name, factory)
+    site.db("crm").execute("UPDATE crm.contact SET name = 'longer than the twenty characters of the ERP'")
+    assert site("run", "--once").code == 0
+
+    def listed(*options: str) -> dict[str, str]:
+        return {one["link"]: one["id"] for one in site("parked", "list", "--json", *options).document["parked"]}
+
+    both = listed("--link", "contact")
+    assert set(both) == {"contact@north", "contact@south"}
+    assert listed("--link", "contact@south") == {"contact@south": both["contact@south"]}
+    assert "did you mean 'contact" in site("parked", "list", "--link", "contact@sout").err
+    assert site("parked", "show", both["contact@north"]).one_line("line", "contact.yaml:")
+    for node in ("north", "south"):
+        site.db(node).execute("ALTER TABLE erp.person ALTER nm TYPE text")
+    retried = site("parked", "retry", "--link", "contact@north", "--json")
+    assert [one["link"] for one in retried.document["changes"]] == ["contact@north"]
+    assert site("run", "--once").code == 0
+    assert listed() == {"contact@south": both["contact@south"]}
+    assert site("parked", "discard", "--link", "contact", "--yes").code == 0
+    assert site("run", "--once").code == 0
+    assert listed() == {}
+    gone = site("parked", "list", "--discarded", "--link", "contact", "--json").document["discarded"]
+    assert [one["link"] for one in gone] == ["contact@south"]
+
+
 def test_one_more_factory(factories: Site) -> None:
     """Nothing of the others is touched; records that are there come with `backfill`."""
     site = factories

@@ -15,7 +15,7 @@ from replicator.runtime.daemon import Daemon
 
 from .conftest import PASSWORD, Site
 from .history_site import until
-from .serving import asked, served
+from .serving import asked, scrape, served
 
 
 def test_all_well_then_a_table_that_is_locked(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +63,18 @@ def test_a_node_away(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line.split(":")[0] for line in text.splitlines()] == ["crm_to_erp", "erp_to_crm"]
     assert "erp: cannot connect to 127.0.0.1:1" in text
     assert PASSWORD not in text
+
+
+def test_a_second_replicator_that_stands_by(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(ready, monkeypatch) as first:
+        until(lambda: asked(first, "/readyz")[0] == 200)
+        with served(ready, monkeypatch) as second:
+            until(lambda: scrape(second)["standby", "crm-erp"] == 1)
+            code, text = asked(second, "/readyz")
+            assert asked(second, "/healthz") == (200, "ok\n")
+        assert scrape(first)["standby", "crm-erp"] == 0
+    assert code == 503
+    assert text.startswith("crm_to_erp: not connected: standing by: ")
 
 
 def test_reasons(site: Site) -> None:

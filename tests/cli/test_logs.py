@@ -53,7 +53,7 @@ def test_the_end_of_a_run_is_an_object_too(ready: Site) -> None:
     said = event(gone, "has no replication slot")
     known = {"level": "error", "flow": "crm_to_erp", "node": "crm", "slot": "replicator_crm_to_erp"}
     assert {name: said[name] for name in known} == known
-    assert "compare the two databases" in said["hint"]
+    assert "init --renew crm_to_erp" in said["hint"]
     (ready.folder / "links" / "contact.yaml").write_text("link: contact\n")
     wrong = ready("run", "--once", "--log-format", "json")
     assert wrong.code == 2

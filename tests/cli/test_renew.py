@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from replicator.demo.installations import run_as, server_account
 from replicator.demo.servers import Installation, Server
 from tests.conftest import FAST
+from tests.databases import empty
 
 from .conftest import CRM, ERP, Site
+from .test_standby import becomes
 
-SEGMENT = 16_777_216
+
+@contextmanager
+def standby_of(primary: Server, **settings: str) -> Iterator[Server]:
+    """A copy that follows the server."""
+    standby = Server(primary.installation, FAST)
+    standby._prepare()  # folders, settings and log, as for any; then what is in there becomes the copy
+    standby._prepared = True
+    for place in standby.data.iterdir():
+        shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
+    command = [standby.tool("pg_basebackup"), "-D", str(standby.data), "-R", "-c", "fast", "-d", primary.dsn("postgres")]
+    try:
+        copied = run_as(server_account(), command)
+        assert copied.returncode == 0, copied.stderr
+        with (standby.data / "postgresql.auto.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        standby.start()
+        yield standby
+    finally:
+        standby.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def servers(installation: Installation) -> Iterator[dict[str, Server]]:
     """One server for each node. The CRM's keeps little WAL for those who do not read it."""
     made = {
@@ -36,7 +60,7 @@ def own(
     servers: dict[str, Server], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Site]:
     """After `init`, with a customer that both sides have."""
-    environ = {f"{node.upper()}_DSN": server.create_database(node) for node, server in servers.items()}
+    environ = {f"{node.upper()}_DSN": empty(server, node) for node, server in servers.items()}
     site = Site(folder, environ, monkeypatch, capsys)
     for node, ddl in (("crm", CRM), ("erp", ERP)):
         site.db(node).execute(ddl)
@@ -44,6 +68,7 @@ def own(
     site.db("crm").execute("INSERT INTO crm.account (name, city) VALUES ('known', 'Wien')")
     assert site("run", "--once").code == 0
     yield site
+    assert site("teardown").code == 0
     for connection in site.connections.values():
         connection.close()
 
@@ -80,7 +105,7 @@ def renew_and_mend(site: Site, *flows: str) -> None:
     assert "after" in names
     assert "missed" not in names
     assert site("status").code == 1
-    assert site("status").one_line("crm_to_erp: S006 went on without the changes of crm between", "customer")
+    assert site("status").one_line("crm_to_erp: S007 went on without the changes of crm between", "customer")
     assert site("reconcile", "--repair").code == 0
     assert site("status").code == 0, site("status").out
     assert site.rows("erp", "SELECT count(*) FROM erp.customer WHERE company = 'missed'") == [(1,)]
@@ -104,9 +129,9 @@ def test_a_slot_that_was_made_again_by_somebody(own: Site) -> None:
 
 def test_wal_is_warned_of_and_then_lost(own: Site) -> None:
     own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('missed')")
-    assert not own("status").lines("S005")
+    assert not own("status").lines("S006")
     write_wal(own, 4)
-    for command, code in (("status", "crm_to_erp: S005"), ("check", "crm: K050")):
+    for command, code in (("status", "crm_to_erp: S006"), ("check", "crm: K050")):
         warned = own(command).one_line(code, "slot replicator_crm_to_erp on crm holds back", "max_slot_wal_keep_size is 96.0 MB")
         assert "start the replicator" in warned
     write_wal(own, 8)
@@ -126,3 +151,25 @@ def test_a_word_that_is_not_meant_changes_nothing(own: Site) -> None:
     assert "crm_to_erp" in mistyped.err
     assert own.rows("erp", "SELECT lsn FROM replicator.checkpoint") == before
     assert own.rows("erp", "SELECT count(*) FROM replicator.gap") == [(0,)]
+
+
+def test_a_standby_that_was_promoted(own: Site, servers: dict[str, Server]) -> None:
+    """It is told at once, though the control file names the new timeline only later, and what it never got is mended."""
+    with standby_of(servers["crm"]) as standby:
+        own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('before')")
+        assert own("run", "--once").code == 0
+        with psycopg.connect(standby.dsn("crm"), autocommit=True) as there:
+            becomes(
+                lambda: bool(there.execute("SELECT 1 FROM crm.account WHERE name = 'before'").fetchone()), 20, standby.log_tail()
+            )
+            there.execute("SELECT pg_promote()")
+            there.execute("INSERT INTO crm.account (name) VALUES ('missed')")
+        former = own.environ["CRM_DSN"]
+        own.connections.pop("crm").close()
+        own.environ["CRM_DSN"] = standby.dsn("crm")
+        stands(own, "a standby was promoted or a backup restored", said="of timeline 1")
+        assert own("status").one_line("erp_to_crm", "0/")
+        renew_and_mend(own)
+        assert own("teardown").code == 0
+        own.connections.pop("crm").close()
+        own.environ["CRM_DSN"] = former

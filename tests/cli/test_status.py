@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import signal
+import subprocess
+import sys
 import uuid
+from typing import Any
+
+import pytest
+
+from replicator.apply.outcome import STEPS
+from replicator.runtime import daemon, status
 
 from .conftest import Site
-from .history_site import prepare, waiting
+from .history_site import prepare, until, waiting
+from .serving import served
+
+WATCH = [sys.executable, "-c", "import sys; from replicator_cli.main import main; sys.exit(main())", "status", "--watch"]
 
 
 def test_before_init(site: Site) -> None:
@@ -79,3 +93,79 @@ def test_what_waits_for_a_person(site: Site) -> None:
     flows = {flow["flow"]: flow for flow in site("status", "--json").document["flows"]}
     assert flows["erp_to_crm"]["conflicts"]["open"] == 1
     assert flows["crm_to_erp"]["conflicts"]["open"] == 0
+
+
+def test_watched_through_a_pipe(ready: Site) -> None:
+    """Frame below frame, and a node that goes away does not end it."""
+    environ = {**os.environ, **ready.environ}
+    with subprocess.Popen(
+        [*WATCH, "0.2"], cwd=ready.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as watching:
+        try:
+            assert watching.stdout is not None
+            frames = 0
+            for line in watching.stdout:
+                frames += line.startswith("crm_to_erp")
+                if frames == 3:
+                    break
+        finally:
+            watching.send_signal(signal.SIGINT)
+            _, err = watching.communicate(timeout=20)
+    assert watching.returncode == 0
+    assert err == ""
+
+
+def test_watched_on_a_terminal(ready: Site) -> None:
+    ready.instead("erp", port="1")
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, **ready.environ, "TERM": "xterm", "COLUMNS": "200"}
+    with subprocess.Popen(WATCH, cwd=ready.folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as watching:
+        seen = b""
+
+        def drawn_twice() -> bool:
+            nonlocal seen
+            seen += os.read(ours, 65536)
+            return seen.count(b"crm_to_erp") >= 2 and seen.count(b"cannot connect to 127.0.0.1:1") >= 2
+
+        try:
+            until(drawn_twice)
+        finally:
+            watching.send_signal(signal.SIGINT)
+            os.close(theirs)
+            while watching.poll() is None:
+                try:
+                    os.read(ours, 65536)
+                except OSError:  # the other end is closed
+                    break
+            watching.wait(20)
+            os.close(ours)
+    assert watching.returncode == 0
+    assert b"\x1b[1A" in seen  # the second stands where the first one stood
+    assert b"hush7hush" not in seen
+
+
+def test_what_cannot_be_watched(ready: Site) -> None:
+    assert ready("status", "--watch", "--json").code == 2
+    assert ready("status", "--watch", "0").code == 2
+    assert ready("status", "5").code == 2
+
+
+def test_where_the_time_goes(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "TIDY_SECONDS", 0.3)
+    with served(ready, monkeypatch):
+
+        def pace() -> Any:
+            ready.db("crm").execute("INSERT INTO crm.account (name) SELECT 'n' || i FROM generate_series(1, 20) i")
+            return ready("status", "--json").document["flows"][0]["pace"]
+
+        until(lambda: pace() is not None)
+        found = pace()
+        assert found["changes"] >= 20
+        assert found["seconds"] > 0.2
+        assert found["shares"].keys() == set(STEPS)
+        assert min(found["shares"].values()) >= 0
+        assert 0 < sum(found["shares"].values()) < 1.05
+        headed = [line for line in ready("status").out.splitlines() if line.startswith("lately")]
+        assert headed[0].split() == ["lately", "changes/s", *STEPS, "waiting"]
+    monkeypatch.setattr(status, "LATELY_SECONDS", 0.0)
+    assert ready("status", "--json").document["flows"][0]["pace"] is None  # it speaks of lately only

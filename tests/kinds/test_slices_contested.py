@@ -97,6 +97,20 @@ def test_a_customer_keyed_twice_has_the_telephone_that_one_of_them_typed(pair: P
     assert pair.rows("erp", "SELECT value FROM erp.mechanism WHERE party_no = %s", (party,)) == [("77",)]
 
 
+def test_typed_and_emptied_unread_while_the_erp_has_one(pair: Pair) -> None:
+    """What was typed is gone again by the time that the ERP's comes; that it is gone must not be said of the ERP's."""
+    phone = Telephone(pair, "typed and emptied")
+    phone.typed(None)
+    assert phone.settled() == ([], [])
+    phone.typed("mistaken")
+    phone.typed(None)
+    phone.inserted("right")
+    while not pair.turn(1):
+        pair.exchange.wait(0.02)
+    here, there = phone.settled()
+    assert here == there == ["right"]
+
+
 def test_random_histories_end_alike(pair: Pair) -> None:
     apart = []
     for seed in range(SEED, SEED + HISTORIES):

@@ -22,6 +22,8 @@ SESSION = (
     "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c timezone=UTC -c bytea_output=hex -c xmloption=content"
 )
 PORTS = re.compile(r"[\d,]*")
+# Our statements are short and many, and what they cost is overrated where a table has no index: compiling takes longer.
+SPEED = "-c jit=off"
 # Both ends notice within half a minute that the other's host is gone. The server's end matters as much: what a dead
 # replicator's session holds there, its successor waits for.
 KEEPALIVE = {
@@ -38,7 +40,7 @@ def runner() -> str:
 def connect(node: str, dsn: str, purpose: str, replication: bool = False) -> psycopg.Connection:
     """A connection in autocommit mode. `purpose` shows in pg_stat_activity as part of application_name."""
     given = _taken_apart(node, dsn)
-    options = f"{given.get('options') or ''} {SESSION} {SERVER_KEEPALIVE}".strip()
+    options = f"{given.get('options') or ''} {SESSION} {SPEED} {SERVER_KEEPALIVE}".strip()
     settings: dict[str, Any] = {**KEEPALIVE, "options": options}
     if replication:
         settings["replication"] = "database"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from replicator.capture.clock import STEP_PREFIX
@@ -112,6 +112,9 @@ class PostgresFlowState:
 
     def discard(self) -> list[tuple[int, str, str]]:
         return [(number, link, by) for number, link, by in self._writer.query(_sql("discard"), (self._flow,))]
+
+    def pace(self, pace: Mapping[str, Any]) -> None:
+        self._writer.execute(_sql("pace"), (json.dumps(pace), self._flow))
 
     def halted(self, message: str) -> None:
         self._writer.execute(_sql("halted"), (message, self._flow))

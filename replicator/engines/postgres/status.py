@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -32,7 +33,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class SavedCheckpoint:
-    """`system` and `timeline`: the source server it speaks of. `halted`: why the flow stands still, if it does."""
+    """`system` and `timeline`: the source server it speaks of. `halted`: why the flow stands still, if it does.
+    `pace`: what it did in a while that ended `pace_seconds` ago (apply/pace.py)."""
 
     lsn: str
     slot: str
@@ -40,6 +42,8 @@ class SavedCheckpoint:
     timeline: int
     seconds_ago: float
     halted: str | None
+    pace: dict[str, Any] | None
+    pace_seconds: float | None
 
     @property
     def position(self) -> int:

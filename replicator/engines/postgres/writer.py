@@ -33,8 +33,6 @@ class PostgresWriter:
             # (`enable_seqscan = off` would do that, and before 18 drown all other differences between plans.)
             self._connection.execute("SET seq_page_cost = 20")
             self._connection.execute("SET random_page_cost = 1.1")
-            # A table without an index that is read all the same then seems so dear that its statement would be compiled.
-            self._connection.execute("SET jit = off")
             if origin is not None:
                 self._take(origin)
 
@@ -49,7 +47,9 @@ class PostgresWriter:
         except psycopg.errors.ObjectInUse as error:
             holder = self._holder(error.diag.message_primary or "")
             self._connection.close()
-            raise RunsElsewhere(f"{self.node}: {holder}, has {origin}", "one replicator at a time runs a flow") from error
+            raise RunsElsewhere(
+                f"{self.node}: {holder}, has {origin}", "one replicator at a time runs a flow", node=self.node
+            ) from error
 
     def _holder(self, message: str) -> str:
         pid = re.search(r"(\d+)\D*$", message)
