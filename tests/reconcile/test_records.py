@@ -66,7 +66,7 @@ def test_records_of_several_tables(server: Server, tmp_path: Path) -> None:
         assert of_link(report, "person").how == "changed"
         assert kinds(report, "person") == {"differs": 2, "missing": 1}
         assert kinds(report, "firm") == {"missing": 1}
-        assert told(report) == told(compared(pair, full=True))
+        assert sorted(told(report), key=str) == sorted(told(compared(pair, full=True)), key=str)
 
 
 def test_slices_marks_and_references(server: Server, tmp_path: Path) -> None:
