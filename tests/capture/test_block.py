@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicator.apply.lines import block_lines, stage_lines
@@ -80,6 +80,7 @@ def histories(draw: st.DrawFn) -> tuple[BoundFeed, list[list[bytes]]]:
     return bound, transactions
 
 
+@settings(deadline=None)  # the first block loads numpy, and the machine may be busy
 @given(histories(), st.booleans())
 def test_it_is_worth_its_messages(history: tuple[BoundFeed, list[list[bytes]]], paired: bool) -> None:
     bound, transactions = history
