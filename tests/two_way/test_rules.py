@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from replicator.demo.servers import Server
+from tests.apply.driving import until
 from tests.two_way.pair_of_nodes import Pair, linked
 
 CRM = """
@@ -127,7 +128,7 @@ def test_counters_of_a_record_both_keyed_in_become_the_same(pair: Pair) -> None:
     pair.crm.execute("INSERT INTO crm.account (tag, visits) VALUES ('twice', 5)")
     pair.erp.execute("INSERT INTO erp.customer (code, calls) VALUES ('twice', 7)")
     pair.erp.execute("UPDATE erp.customer SET calls = calls + 100 WHERE code = 'twice'")
-    until(pair, 0)
+    step(pair, 0)
     pair.crm.execute("UPDATE crm.account SET visits = visits + 1000 WHERE tag = 'twice'")
     pair.erp.execute("UPDATE erp.customer SET calls = calls + 10000 WHERE code = 'twice'")
     pair.settle()
@@ -136,7 +137,7 @@ def test_counters_of_a_record_both_keyed_in_become_the_same(pair: Pair) -> None:
     assert crm == erp == [(11107,)]
 
 
-def until(pair: Pair, flow: int) -> None:
+def step(pair: Pair, flow: int) -> None:
     while not pair.turn(flow):
         pair.exchange.wait(0.02)
 
@@ -146,7 +147,7 @@ def test_a_merge_of_two_edits_that_did_not_know_each_other(pair: Pair, first: in
     record = Record(pair, f"merge{first}", score=10)
     record.crm(score=30)
     record.erp(score=20)
-    until(pair, first)
+    step(pair, first)
     pair.settle()
     assert record.both("score") == (30, 30)
     (conflict,) = record.conflicts("score")
@@ -246,7 +247,7 @@ def test_an_address_is_one_sides_or_the_others(pair: Pair, first: int) -> None:
     record = Record(pair, f"group{first}", street="old street", city="old city")
     record.crm(street="'crm street'")
     record.erp(city="'erp city'")
-    until(pair, first)
+    step(pair, first)
     pair.settle()
     assert record.both("street", "city") == (("old street", "erp city"), ("old street", "erp city"))
 
@@ -277,9 +278,6 @@ def test_a_counter_behind_a_parked_change_counts_once_though_the_row_was_locked(
     record.crm(name="'short'", visits="visits + 2")
     with pair.erp.transaction():
         pair.erp.execute("SELECT FROM erp.customer WHERE code = 'locked' FOR UPDATE")
-        while not pair.exchange.flows[0].totals.waiting:
-            pair.exchange.turn()
-            pair.exchange.wait(0.02)
-    pair.settle()
+        until(pair, lambda: [reason for _, _, _, reason, _, _ in pair.parked()] == ["locked"])
+    until(pair, lambda: pair.parked() == [])
     assert record.both("visits") == (17, 17)
-    assert pair.parked() == []
