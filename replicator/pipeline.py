@@ -400,13 +400,16 @@ class Flow:
         self.backfill.load()
 
     def wake_for(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
-        """The flow of the other direction has made these pairs: what waits here for their records may go."""
-        made = set()
-        for link, rows in pairs.items() if self._parking.waits else ():
+        """The flow of the other direction has made these pairs: what waits here for their records may go, and what is parked
+        of them, for what was at fault may have been written over."""
+        made, changed = set(), set()
+        for link, rows in pairs.items() if len(self._parking) else ():
             if link in self.programs:
-                place = len(self.programs[link].link.side(self.programs[link].target).key)  # its source is our target
+                program = self.programs[link]
+                place = len(program.link.side(program.target).key)  # its source is our target
                 made |= {(link, keys[place]) for keys, *_ in rows}
-        self._parking.retry |= self._parking.waiting_for(made)
+                changed |= {(link, tuple(key.encode() for key in keys[place:])) for keys, *_ in rows}
+        self._parking.retry |= self._parking.waiting_for(made) | self._parking.of(changed)
 
     def _idle(self) -> None:
         """Nothing concerns us up to the stream's position: say so, now and then, so that the source keeps no WAL for it."""

@@ -73,6 +73,10 @@ class Parking:
             return set()
         return {number for wait in made for number in self._waits.get(wait, ())}
 
+    def of(self, records: Iterable[tuple[str, Key]]) -> set[int]:
+        """Ids of what is parked of these records."""
+        return {self._by_key[record] for record in records if record in self._by_key}
+
     def gone(self, unparked: Iterable[int], parked: Iterable[Parked]) -> list[int]:
         """The ids that really go: a change that is parked anew keeps its row, with its age and its count of attempts."""
         again = {(row.link, tuple(part.encode() for part in row.key)) for row in parked}

@@ -107,10 +107,11 @@ class Assembler:
             return False
         if self._skipping:
             return True
-        if self._caused and (heard := raw.bound.feed.heard) is not None:
-            if heard:
+        if self._caused and raw.bound.feed.heard is not None:
+            deaf = raw.bound.feed.deaf
+            if not deaf:
                 self._settle(relation, in_bulk=False)  # so that what comes one by one now comes behind it
-            return not heard
+            return deaf
         batch = self._batch
         batch.rows += 1
         batch.bytes += len(message)
@@ -235,7 +236,7 @@ class Assembler:
         full = message.old_kind == "O"
         for bound in self._bound[message.relation_id]:
             heard = bound.feed.heard if self._caused else None
-            if heard == 0:
+            if self._caused and bound.feed.deaf:
                 continue
             batch.rows += 1
             batch.bytes += size

@@ -237,9 +237,10 @@ class LinkChanges:
         key = tuple(values[: feed.keys])
         if heard is not None:
             fields &= heard
-            if not fields:
+            entered = max(changed, 0) & feed.entry
+            if not fields and not entered:
                 return
-            changed, key_was = changed & feed.columns_of(fields), None
+            changed, key_was = changed & (feed.columns_of(fields) | entered), None
         if key_was is not None and key_was != key:
             row = self.index.pop(key_was, None)
             self.left.add(key_was)

@@ -36,6 +36,8 @@ class Feed:
     parts    the tables, if a record is made of several: each brings its columns, the others are read
     heard    what counts of a change that this flow's target itself has written here, or caused: all of it (None), or these
              fields only, for the others are its own words (program/effects.py)
+    entry    the mask of columns that decide whether a record takes part or is made, where others write them: of what the
+             target has caused their changes count as well
     """
 
     link: str
@@ -50,6 +52,12 @@ class Feed:
     derived: frozenset[int] = frozenset()
     parts: tuple[FeedPart, ...] = ()
     heard: int | None = 0
+    entry: int = 0
+
+    @property
+    def deaf(self) -> bool:
+        """Whether nothing counts that the target has caused."""
+        return self.heard == 0 and not self.entry
 
     @property
     def tables(self) -> tuple[TableName, ...]:

@@ -262,7 +262,7 @@ class RelayAssembler(Assembler):
         entries = self._entries(message.relation_id, message.new, message.old)
         for bound in self._bound[message.relation_id]:
             heard = bound.feed.heard if self._caused else None
-            if heard == 0:
+            if self._caused and bound.feed.deaf:
                 continue
             changes, order = self._changes(bound, size, entries)
             # What a trigger made of other columns came after what it was told, and after all that stood there.

@@ -4,7 +4,8 @@ The other direction writes on the source, as a user does: its rows fire triggers
 An order that came from the CRM is one of the order history that goes to the CRM; a part that the CRM has booked leaves
 the stock that the CRM shows. Such changes carry the origin of the target and would not come back to it. Promises: a link
 hears of them, except of what it has said itself: of a two-way link only fields that it never writes on the source count
-(the rest comes back by `returned`), of a one-way link nothing, if what it writes leads back to where it reads.
+(the rest comes back by `returned`), and what decides whether a record takes part (`Feed.entry`); of a one-way link nothing,
+if what it writes leads back to where it reads.
 """
 
 from __future__ import annotations

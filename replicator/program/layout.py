@@ -223,16 +223,19 @@ class Layout:
             return {place(name), *(place(c) for c in own)}
 
         reads = [frozenset(p for c in sorted(self._reads(f)) for p in places(c)) for f in self.link.fields]
-        conditions = (self.source_side.where, self.link.create.get(self.target))
-        for condition in conditions:
-            for column in sorted(condition.reads) if condition else ():
-                places(column)
+        conditions = [c for c in (self.source_side.where, self.link.create.get(self.target)) if c is not None]
+        deciding = {column for condition in conditions for column in condition.reads}
+        entry = {p for column in sorted(deciding) for p in places(column)}
         for field in self.link.fields:
             initial = field.initial.get(self.target)
             for column in sorted(initial.reads) if initial else ():
                 places(column)
         for column in self.link.match.get(self.source, ()):
             places(column)
+        written = {f.columns[self.source] for f in self.link.fields if self.source in f.writes}
+        marks = (self.link.delete.get(self.source), self.link.restore.get(self.source))
+        written |= {column for mark in marks if mark is not None for column, _ in mark.assignments}
+        own = {columns[column] for column in written if column in columns}
         counted = tuple((i, columns[self.link.fields[i].columns[self.source]]) for i in self.counted)
         return Feed(
             self.link.name,
@@ -247,6 +250,7 @@ class Layout:
             derived=frozenset(p for name, p in columns.items() if name in side.derived),
             parts=self._parts(tuple(columns)),
             heard=heard(self.link, self.links.values(), self.source, self.target, [self._reads(f) for f in self.link.fields]),
+            entry=sum(1 << p for p in entry - own) if self.link.two_way else 0,
         )
 
     def _parts(self, columns: tuple[str, ...]) -> tuple[FeedPart, ...]:

@@ -193,7 +193,7 @@ def _flow(
         for beside in program.derive.beside if program.derive else ():
             satellites.setdefault(beside.satellite.table, []).append(beside.satellite)
     own = frozenset({origin_name(target, source)})
-    read = [*(t for p in programs if p.feed.heard != 0 for t in p.feed.tables), *(s for s in satellites)]
+    read = [*(t for p in programs if not p.feed.deaf for t in p.feed.tables), *(s for s in satellites)]
     listening = is_listening(links, read, tables, source, target)
     passed = frozenset(origin_name(peer, source) for peer in passed_on(config.links, source, target))
     assembler = (

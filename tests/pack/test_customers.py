@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import partial
 from statistics import median
+from uuid import UUID
 
 import pytest
 
@@ -182,3 +183,64 @@ def test_a_group_and_its_head_office(office: Office) -> None:
     branch = office.sales.account_of(name)
     office.eventually(lambda: office.sales.sees("account", branch, "parent_id"), office.sales.account_of(head))
     office.eventually(lambda: fields(office.south, name, "head_office") == office.south.party(head))
+
+
+def brief(office: Office, name: str) -> UUID:
+    """An account with everything that goes with it, closed by whoever keyed it."""
+    account = office.sales.account(name, phone="1", email="a@example.com", website="w.example.com")
+    office.sales.address(account, "billing", "Dock 4", "1010", "Wien", "AT")
+    office.sales.contact(account, "Novak")
+    office.sales.closes(account)
+    return account
+
+
+@pytest.mark.parametrize("how", ["in one transaction", "before it was read"])
+def test_what_belongs_to_an_account_that_was_closed_before_anybody_heard_of_it_waits_for_nobody(office: Office, how: str) -> None:
+    name = office.word("Customer")
+    with office.sales.connection.transaction() if how == "in one transaction" else office.closed_for_lunch():
+        account = brief(office, name)
+    office.settle()
+    assert office.parked() == []
+    office.sales.edit("account", account, phone="2", name=f"{name} Ltd")
+    office.settle()
+    assert office.parked() == []
+    assert [f.value("SELECT count(*) FROM erp.party WHERE name LIKE %s", f"{name}%") for f in office.factories.values()] == [0, 0]
+
+
+def test_the_terms_of_a_closed_customer_go_on(office: Office) -> None:
+    name, account = office.customer()
+    number = office.south.party(name)
+    office.north.edit("party", "name", name, closed_on=office.north.today())
+    office.south.edit("credit", "party_no", number, credit_limit=7)
+    office.settle()
+    office.south.edit("credit", "party_no", number, blocked=True)
+    office.eventually(lambda: office.sales.terms(account), [("NORTH", 0, "NET30", False), ("SOUTH", 7, "NET30", True)])
+    # One that was keyed and closed in the ERP in one go has terms as well.
+    name = office.word("Customer")
+    with office.north.connection.transaction():
+        number = office.north.keys_party(name, closed_on=office.north.today())
+        office.north.edit("credit", "party_no", number, credit_limit=5)
+    office.settle()
+    assert office.parked() == []
+
+
+@pytest.mark.parametrize("nodes", [("crm", "erp_north"), ("erp_north", "crm")], ids=lambda nodes: f"{nodes[0]} first")
+def test_a_prospect_that_a_factory_keys_at_the_same_moment(office: Office, nodes: tuple[str, str]) -> None:
+    vat, name = office.word("IT"), office.word("Customer")
+    with office.at_once(*nodes):
+        account = office.sales.account(name, vat, phone="1", kind="prospect")
+        number = office.north.keys_party(name, vat)
+    office.settle()
+    assert office.parked() == []
+    assert office.sales.account_of(name) == account
+    assert fields(office.north, name, "party_no", "role") == (number, "C")
+
+
+def test_sales_calls_a_customer_a_prospect_again(office: Office) -> None:
+    name, account = office.customer(phone="1")
+    office.everywhere(lambda f: f.mechanisms(f.party(name)), {"phone": "1"})
+    office.sales.edit("account", account, kind="prospect")
+    office.sales.edit("account", account, phone="2")
+    office.everywhere(lambda f: f.mechanisms(f.party(name)), {"phone": "2"})
+    assert [fields(factory, name, "role") for factory in office.factories.values()] == ["C", "C"]
+    assert office.sales.sees("account", account, "kind") == "prospect"
