@@ -72,11 +72,13 @@ def test_users_on_every_node_at_once(server: Server, tmp_path: Path) -> None:
 
 
 def settled(nodes: Nodes, daemon: Daemon) -> dict[str, dict[str, Any]]:
-    """The records, once they have been the same everywhere for a while; or as they are when that takes too long."""
-    end, quiet = time.monotonic() + 30, 0
+    """The records, once they have been the same everywhere for a while and nothing waits for a row that was locked; or as
+    they are when that takes too long."""
+    end, quiet = time.monotonic() + 90, 0
     while time.monotonic() < end and daemon.failed is None:
         found = nodes.records("t%")
-        quiet = quiet + 1 if len({str(sorted(rows.items())) for rows in found.values()}) == 1 else 0
+        alike = len({str(sorted(rows.items())) for rows in found.values()}) == 1
+        quiet = quiet + 1 if alike and nodes.parked() == [] else 0
         if quiet == 5:
             break
         time.sleep(0.1)

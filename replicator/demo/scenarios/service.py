@@ -22,6 +22,7 @@ select t.number, t.status, r.service_no, r.under_warranty, r.parts_cost, r.labou
 from crm.service_request r join crm.ticket t using (id) where r.serial_no = '{SERIAL}'"""
 IN_THE_FACTORY = f"""
 select service_no, serial_no, subject, state, under_warranty, parts_cost from erp.service_order where serial_no = '{SERIAL}'"""
+COST = "select code, round(2 * standard_cost, 2) as of_two from erp.item where code = 'SEAL-3'"
 STOCK = """
 select i.code, s.warehouse, s.on_hand from erp.stock s join erp.item i using (item_no)
 where i.code = 'SEAL-3' and s.warehouse = 'SERV'"""
@@ -43,7 +44,8 @@ def play(stage: Stage) -> None:
     stage.sees("erp_south", STOCK, on_hand=_number(before["on_hand"]) - 2)
     stage.sees("erp_north", STOCK, on_hand=north["on_hand"])
     stage.say("What the parts cost is known to the factory, and then to the service desk.")
-    stage.sees("crm", IN_THE_CRM, parts_cost=11.76)
+    cost = stage.sees("erp_south", COST)
+    stage.sees("crm", IN_THE_CRM, parts_cost=cost["of_two"])
 
 
 def _number(value: object) -> float:
