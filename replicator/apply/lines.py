@@ -44,6 +44,8 @@ def stage_lines(program: Program, rows: Sequence[RowChange], looked_up: Sequence
             line += _amounts(row, feed)
         if feed.weighed:
             line += _before(program, row, looked_up)
+        if program.tells_stays:
+            line.append("t" if row.stays else "f")
         yield line
 
 
@@ -66,6 +68,8 @@ def block_lines(program: Program, block: Block, looked_up: Sequence[LookedUp]) -
     values: list[Sequence[Value]] = [*block.columns[: block.feed.keys], *block.columns]
     for enrichment, found in zip(program.enrichments, looked_up, strict=True):
         values.append([found.get(raw) if isinstance(raw, bytes) else None for raw in block.columns[enrichment.position]])
+    if program.tells_stays:
+        values.append([b"t" if stays else b"f" for stays in block.stays])
     empty = [column.count(None) for column in values]
     shown = [_without_null(column) if nulls else column for column, nulls in zip(values, empty, strict=True)]
     text = END.join(map(b"\t".join, zip(*cells, *shown, strict=True))) + END

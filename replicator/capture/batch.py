@@ -70,6 +70,7 @@ class RowChange:
     expected: dict[int, Value] = field(default_factory=dict)
     hops: int = 0
     again: bool = False  # an answer for a record that has to be made again
+    stays: bool = False  # it has not moved: if it takes no part now, it took none before
 
     @property
     def is_answer(self) -> bool:
@@ -97,6 +98,7 @@ class RowChange:
             later.deltas = self.deltas + later.deltas
             later.expected = {**self.expected, **later.expected}
         later.first_key, later.parked = self.first_key, self.parked
+        later.stays = self.stays and later.stays
         return later
 
     def _chained(self, later: RowChange) -> dict[int, list[tuple[int, Value]]]:
@@ -177,11 +179,11 @@ class LinkChanges:
             self._touch(before, fields, stamp, lsn)
             return
         if before is not None and before.op == DELETE:
-            before.op, before.values = UPDATE, values
+            before.op, before.values, before.stays = UPDATE, values, False
             self._touch(before, fields, stamp, lsn)
             before.deltas += [(lsn, number, amount(values[p])) for number, p in self.feed.counted if values[p] is not UNCHANGED]
             return
-        row = RowChange(INSERT, key, values, {}, fields, [], stamp, lsn, created_here=True, order=order)
+        row = RowChange(INSERT, key, values, {}, fields, [], stamp, lsn, created_here=True, order=order, stays=True)
         if self.feed.counted:
             row.deltas = [(lsn, number, amount(values[p])) for number, p in self.feed.counted if values[p] is not UNCHANGED]
         row.fresh = key in self.left
@@ -241,6 +243,7 @@ class LinkChanges:
             if not fields and not entered:
                 return
             changed, key_was = changed & (feed.columns_of(fields) | entered), None
+        stays = not changed & feed.deciding
         if key_was is not None and key_was != key:
             row = self.index.pop(key_was, None)
             self.left.add(key_was)
@@ -248,11 +251,12 @@ class LinkChanges:
             key_was = key
             row = self.index.get(key)
         if row is None or row.op == DELETE:
-            row = RowChange(UPDATE, key_was, values, {}, fields, [], stamp, lsn, order=order)
+            row = RowChange(UPDATE, key_was, values, {}, fields, [], stamp, lsn, order=order, stays=stays)
             if base:
                 row.base = {p: [(lsn, base[p])] for p in feed.weighed_columns if changed >> p & 1}
             self.rows.append(row)
         else:
+            row.stays = row.stays and stays
             for p in feed.weighed_columns if base else ():
                 if changed >> p & 1:
                     before = row.base.get(p) if row.values[p] == base[p] else None
@@ -288,7 +292,7 @@ class LinkChanges:
             row.deltas += [
                 (lsn, number, -amount(old[bound.positions[p]])) for number, p in feed.counted if bound.positions[p] >= 0
             ]
-        row.op, row.fields, row.touches = DELETE, 0, []
+        row.op, row.fields, row.touches, row.stays = DELETE, 0, [], False
         row.values = [*key, *([None] * (len(feed.columns) - keys))]
         row.stamp, row.lsn = stamp, lsn
 

@@ -80,6 +80,7 @@ class Block(Sequence[RowChange]):
     ops      of each row
     fields   of each row the mask of fields to write; None: all of every row
     marks    (from which row on, stamp, position): of the row's last change
+    stays    of each row `RowChange.stays`; empty where that is not asked for
     """
 
     def __init__(
@@ -90,9 +91,10 @@ class Block(Sequence[RowChange]):
         ops: list[bytes],
         fields: list[int] | None,
         marks: list[tuple[int, int, int]],
+        stays: list[bool],
     ) -> None:
         self.feed, self._raw = raw.bound.feed, raw
-        self.columns, self.keys, self.ops, self.fields, self.marks = columns, keys, ops, fields, marks
+        self.columns, self.keys, self.ops, self.fields, self.marks, self.stays = columns, keys, ops, fields, marks, stays
 
     def replay(self, changes: LinkChanges) -> None:
         """One by one, before what follows in the same batch."""
@@ -173,6 +175,7 @@ def block_of(raw: Raw) -> Block | None:
     columns = walked[0]
     ops = [INSERT if letter else UPDATE for letter in (letters == ord("I")).tolist()]
     fields: list[int] | None = [feed.every_field] * len(ops) if feed.tracked else None
+    stays = [op == INSERT for op in ops] if feed.deciding else []
     if tells:
         changed = _changed(columns, before, places)
         if changed is None or (changed & ((1 << feed.keys) - 1)).any():
@@ -181,17 +184,21 @@ def block_of(raw: Raw) -> Block | None:
             masks = {mask: _fields(raw.bound, mask) for mask in np.unique(changed).tolist()}
             for place, mask in zip(places.tolist(), changed.tolist(), strict=True):
                 fields[place] = masks[mask]
+        if stays:
+            for place, stay in zip(places.tolist(), ((changed & feed.deciding) == 0).tolist(), strict=True):
+                stays[place] = stay
         if not changed.all():
             kept = np.ones(len(ops), dtype=bool)
             kept[places[changed == 0]] = False
             columns, ops = [list(compress(column, kept)) for column in columns], list(compress(ops, kept))
             fields = list(compress(fields, kept)) if fields is not None else None
+            stays = list(compress(stays, kept))
             numbers = np.flatnonzero(kept)
         else:
             numbers = np.arange(len(ops))
     else:
         numbers = np.arange(len(ops))
-    return _merged(raw, columns, ops, fields, numbers)
+    return _merged(raw, columns, ops, fields, numbers, stays)
 
 
 def _walk(data: bytes, buffer: Bytes, at: Ints, positions: tuple[int, ...]) -> tuple[list[Column], Ints] | None:
@@ -249,7 +256,9 @@ def _fields(bound: BoundFeed, changed: int) -> int:
     return bound.fields_of(bound.together(changed) if bound.feed.groups else changed)
 
 
-def _merged(raw: Raw, columns: list[Column], ops: list[bytes], fields: list[int] | None, numbers: Ints) -> Block | None:
+def _merged(
+    raw: Raw, columns: list[Column], ops: list[bytes], fields: list[int] | None, numbers: Ints, stays: list[bool]
+) -> Block | None:
     """Of several changes of one row the last; in the order in which the rows were first touched."""
     import numpy as np
 
@@ -263,10 +272,13 @@ def _merged(raw: Raw, columns: list[Column], ops: list[bytes], fields: list[int]
         first = dict(zip(reversed(keys), reversed(ops), strict=True))
         places = list(last.values())
         ops = [first[key] for key in last]
+        if stays:
+            moved = set(compress(keys, [not stay for stay in stays]))
+            stays = [key not in moved for key in last]
         columns = [[column[place] for place in places] for column in columns]
         keys, numbers = list(last), numbers[places]  # type: ignore[assignment]
     starts = np.array([start for start, *_ in raw.marks], dtype=np.int64)
     owner = np.searchsorted(starts, numbers, side="right") - 1
     cuts = np.flatnonzero(np.diff(owner, prepend=-1)).tolist()
     marks = [(cut, *raw.marks[int(owner[cut])][1:3]) for cut in cuts]
-    return Block(raw, columns, keys, ops, fields, marks)
+    return Block(raw, columns, keys, ops, fields, marks, stays)

@@ -36,6 +36,7 @@ class Feed:
     parts    the tables, if a record is made of several: each brings its columns, the others are read
     heard    what counts of a change that this flow's target itself has written here, or caused: all of it (None), or these
              fields only, for the others are its own words (program/effects.py)
+    deciding the mask of columns that decide whether a record takes part
     entry    the mask of columns that decide whether a record takes part or is made, where others write them: of what the
              target has caused their changes count as well
     """
@@ -52,6 +53,7 @@ class Feed:
     derived: frozenset[int] = frozenset()
     parts: tuple[FeedPart, ...] = ()
     heard: int | None = 0
+    deciding: int = 0
     entry: int = 0
 
     @property

@@ -223,9 +223,9 @@ class Layout:
             return {place(name), *(place(c) for c in own)}
 
         reads = [frozenset(p for c in sorted(self._reads(f)) for p in places(c)) for f in self.link.fields]
-        conditions = [c for c in (self.source_side.where, self.link.create.get(self.target)) if c is not None]
-        deciding = {column for condition in conditions for column in condition.reads}
-        entry = {p for column in sorted(deciding) for p in places(column)}
+        where, create = self.source_side.where, self.link.create.get(self.target)
+        deciding = {p for column in sorted(where.reads if where else ()) for p in places(column)}
+        entry = deciding | {p for column in sorted(create.reads if create else ()) for p in places(column)}
         for field in self.link.fields:
             initial = field.initial.get(self.target)
             for column in sorted(initial.reads) if initial else ():
@@ -250,6 +250,7 @@ class Layout:
             derived=frozenset(p for name, p in columns.items() if name in side.derived),
             parts=self._parts(tuple(columns)),
             heard=heard(self.link, self.links.values(), self.source, self.target, [self._reads(f) for f in self.link.fields]),
+            deciding=sum(1 << p for p in deciding),
             entry=sum(1 << p for p in entry - own) if self.link.two_way else 0,
         )
 
@@ -319,6 +320,11 @@ class Layout:
     def inside(self) -> str | None:
         """Over `s`: whether the source's row takes part."""
         return self.condition(self.source_side.where)
+
+    @property
+    def tells_stays(self) -> bool:
+        """Whether the stage tells of each row that it has not moved (`RowChange.stays`)."""
+        return bool(self.feed.deciding) and not self.direct
 
     @property
     def may_create(self) -> str | None:

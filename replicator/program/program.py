@@ -245,6 +245,11 @@ class Program:
     find_key: str | None = None
     reread: str | None = None
 
+    @property
+    def tells_stays(self) -> bool:
+        """Whether the stage tells of each row that it has not moved (`RowChange.stays`)."""
+        return self.paired and bool(self.feed.deciding)
+
     def filling(self, said: str) -> str:
         """Which fields it may concern that a server finds a value too long for a type, for it does not say which column."""
         return " or ".join(

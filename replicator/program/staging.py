@@ -25,7 +25,8 @@ NOBODYS = f"('{ANSWER}', '{EXISTING}')"  # operations that are no user's edit
 def stage_ddl(layout: Layout, stage: str) -> str:
     """The session's stage: seq, op, fields, [stamp, lsn, marks], key before the batch (o_), values (n_), looked up (e_);
     for counters what is added (d_); for weighed fields which of them have a value before (`based`) or the value an answer
-    expects (`answers`), the columns before (b_), what was looked up for those (f_), the values expected (x_)."""
+    expects (`answers`), the columns before (b_), what was looked up for those (f_), the values expected (x_); where not every
+    record takes part, whether it has not moved."""
     columns = ["seq bigint", 'op "char"', "fields bit varying"]
     if not layout.direct:
         columns += ["stamp bigint", "lsn pg_lsn", "marks text"]
@@ -39,6 +40,8 @@ def stage_ddl(layout: Layout, stage: str) -> str:
         columns += [f"{quote(fitted('b_' + c))} {layout.source_table.column(c).portable}" for c in before]
         columns += [f"{quote(f'f_{e.field}')} {e.stage_type}" for e in layout.enrichments if e.field in layout.weighed]
         columns += [f"x_{i} {declared(layout.target_column(i))}" for i in layout.weighed]
+    if layout.tells_stays:
+        columns += ["stays boolean"]
     return f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(columns)})"
 
 
@@ -60,6 +63,8 @@ def stage_line(
         line |= {fitted("b_" + c): column(c) for c in weighed}
         line |= {f"f_{e.field}": looked_up[e.field] for e in layout.enrichments if e.field in layout.weighed}
         line |= {f"x_{i}": "NULL" for i in layout.weighed}
+    if layout.tells_stays:
+        line |= {"stays": "false"}
     return [f"{value} AS {quote(name)}" for name, value in line.items()]
 
 

@@ -58,8 +58,8 @@ def project(layout: Layout, stage: str, work: str) -> str:
     at = f"d.{quote(names.position_column(layout.source))}"
     dead += f" AND ({at} > s.lsn OR ({at} = s.lsn AND s.op <> 'I'))"
     filling, choices = _of_stubs(layout)
-    # A record that is new and takes no part has left nothing: whatever it is paired with by now came to it later.
-    leaves = f"{paired} AND s.op <> 'I'" if layout.inside else paired
+    # A record that takes no part and took none before has left nothing: whatever it is paired with by now came to it later.
+    leaves = f"{paired} AND NOT s.stays" if layout.tells_stays else paired
     choices += [
         f"WHEN s.op = 'D'{f' OR NOT {layout.inside}' if layout.inside else ''} THEN CASE WHEN {leaves} THEN 'D' ELSE 'X' END",
         f"WHEN {paired} THEN 'U'",

@@ -257,4 +257,6 @@ def _delete_line(program: Program, layout: Layout, key: Sequence[str]) -> list[b
         again = sum(e.field in layout.weighed for e in layout.enrichments)
         line += [bit_text(0, width), bit_text(0, width)]
         line += [None] * (len(layout.feed.weighed_columns) + again + len(layout.weighed))
+    if program.tells_stays:
+        line.append("f")
     return line
