@@ -209,7 +209,7 @@ class LinkChanges:
         values = bound.pick(new)
         base: list[Value] = []
         key_was = None
-        changed = -1  # every column, as far as we know
+        changed, stays = -1, False  # every column, as far as we know
         if full and old is not None:
             base = bound.pick(old)
             if values == base:
@@ -220,6 +220,7 @@ class LinkChanges:
                     values[place] = base[place]
                 elif value != base[place]:
                     changed |= 1 << place
+            stays = not changed & feed.deciding
             if feed.groups:
                 changed = bound.together(changed)
             # Which fields a user really changed matters where the other side may have changed others.
@@ -243,7 +244,6 @@ class LinkChanges:
             if not fields and not entered:
                 return
             changed, key_was = changed & (feed.columns_of(fields) | entered), None
-        stays = not changed & feed.deciding
         if key_was is not None and key_was != key:
             row = self.index.pop(key_was, None)
             self.left.add(key_was)

@@ -25,9 +25,9 @@ VALUES = st.one_of(
 )
 
 
-def feed(tracked: bool, keys: int = 1, groups: tuple[int, ...] = ()) -> BoundFeed:
+def feed(tracked: bool, keys: int = 1, groups: tuple[int, ...] = (), deciding: int = 0) -> BoundFeed:
     reads = tuple(frozenset({place}) for place in range(3))
-    made = Feed("thing", TableName("public", "thing"), ("id", "b", "a"), keys, reads, tracked, groups=groups)
+    made = Feed("thing", TableName("public", "thing"), ("id", "b", "a"), keys, reads, tracked, groups=groups, deciding=deciding)
     return BoundFeed(made, (1, 3, 0))
 
 
@@ -56,14 +56,16 @@ def raw_of(bound: BoundFeed, transactions: list[list[bytes]]) -> Raw:
 
 def program_of(bound: BoundFeed, paired: bool) -> Any:
     enrichment = SimpleNamespace(position=1, field=1)
-    return SimpleNamespace(link=SimpleNamespace(fields=[0, 1, 2]), paired=paired, enrichments=[enrichment], feed=bound.feed)
+    link = SimpleNamespace(fields=[0, 1, 2])
+    tells_stays = paired and bool(bound.feed.deciding)
+    return SimpleNamespace(link=link, paired=paired, enrichments=[enrichment], feed=bound.feed, tells_stays=tells_stays)
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[BoundFeed, list[list[bytes]]]:
     tracked = draw(st.booleans())
     full = draw(st.booleans())
-    bound = feed(tracked, draw(st.sampled_from([1, 2])), draw(st.sampled_from([(), (0b110,)])))
+    bound = feed(tracked, draw(st.sampled_from([1, 2])), draw(st.sampled_from([(), (0b110,)])), draw(st.sampled_from([0, 0b010])))
     rows: dict[tuple[Any, ...], Row] = {}
     transactions: list[list[bytes]] = []
     for _ in range(draw(st.integers(1, 6))):
