@@ -25,7 +25,7 @@ from replicator.capture.edits import Edits
 from replicator.capture.messages import UNCHANGED
 from replicator.capture.payload import key_texts
 from replicator.errors import WriteFailed
-from replicator.model.failure import BY_REASON
+from replicator.model.failure import BY_REASON, POLICIES
 from replicator.model.position import text as position_text
 from replicator.ports.state import FlowState
 from replicator.ports.writer import Writer
@@ -40,6 +40,7 @@ SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
 CAREFUL_BATCHES = 100  # after records were to be inserted that were there
 SWALLOWED = "{place}: a trigger of {table} swallows the record, or gives it another key than its column's default"
 AMBIGUOUS = "{place}: several records match by the link's `match` columns (a stub counts); nothing is paired by guessing"
+CROWDED = "{place}: its row is still that of record {key}, which is gone: it has it when that is carried over"
 
 
 class BatchWrite:
@@ -141,7 +142,17 @@ class BatchWrite:
             updated = writer.execute(steps.update, prepared=self._few) if steps.update else 0
             outcome.count(name, "update", updated)
             counts["gone"] = counts["U"] - updated
+        if counts.get("P") and steps.crowded:
+            self._wait_for_room(program, steps.crowded, rows, outcome)
         return counts
+
+    def _wait_for_room(self, program: Program, crowded: str, rows: Sequence[RowChange], outcome: Outcome) -> None:
+        """A slice whose row is another record's has none; unless that record is gone from the source, and its delete is held
+        up by somebody's lock or not read yet: then the row will be free."""
+        for seq, *key in self._writer.query(crowded, prepared=self._few):
+            if program.reread and not self._source.query(program.reread, key):
+                message = CROWDED.format(place=program.link.mark, key=",".join(key))
+                outcome.parked.append(set_aside(program, rows[seq], POLICIES["locked"], message))
 
     def _find_pairs(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
         """Stage to `work`; then every record whose pair is known, or that is there unpaired, has it."""

@@ -22,7 +22,7 @@ from replicator.program.passing import alone, announce
 from replicator.program.program import Program, Steps
 from replicator.program.returned import before, returned
 from replicator.program.rows import aside, insert, insert_alone, mint, swallowed, update
-from replicator.program.slices import move_of
+from replicator.program.slices import crowded, move_of
 from replicator.program.sql import PARAMETER, with_parameters
 from replicator.program.staging import delete_statement, loosen, stage_ddl, stage_load, waits_of
 from replicator.program.stubs import comes_from_stubs, fills_stubs, stubs_of_batch
@@ -54,6 +54,7 @@ def compile_paired(layout: Layout) -> Program:
             adopt=adopt(layout, work),
             restore=restore(layout, work),
             later=later(layout, work),
+            crowded=crowded(layout, work, [name for _, name in match_names(layout)]),
             ambiguous=f"DELETE FROM {work} WHERE act = 'M' RETURNING seq",
             mint=mint(layout, work),
             contest=contest(layout, work, edits) if tracked or layout.weighed else None,

@@ -98,6 +98,7 @@ class Steps:
     rekey       the source's key has changed
     move        slices whose record has become another's leave their row (act G for the moment) and look for the other;
                 those that are deleted make room (H)
+    crowded     slices whose row has another record's: (seq, that record's key, part by part)
     bury        pairs of deleted records become tombstones; returns them as text for the other node
     clear, sweep   empty the session's tables: for good, or cheaply after a few rows
     announce    says in the target's log with which stamps the rows that follow are written, for the flows that pass them on
@@ -122,6 +123,7 @@ class Steps:
     hold: str | None = None
     adopt: str | None = None
     ambiguous: str | None = None
+    crowded: str | None = None
     restore: str | None = None
     later: str | None = None
     mint: str | None = None

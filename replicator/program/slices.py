@@ -10,10 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from replicator.program import names
 from replicator.program.contest import pair_of
 from replicator.program.layout import Layout
 from replicator.program.program import Move
+from replicator.program.sql import quote, state
 from replicator.program.staging import delete_statement
+
+
+def crowded(layout: Layout, work: str, keyed: Sequence[str]) -> str | None:
+    """New slices that found their row taken by another record's. `keyed`: as for `move_of`."""
+    if not layout.target_side.slice or tuple(keyed) != layout.target_side.key:
+        return None
+    on = " AND ".join(f"x.{quote(k)} = w.m_{i}" for i, k in enumerate(layout.target_keys))
+    keys = ", ".join(f"x.{quote(k)}::text" for k in layout.source_keys)
+    return f"SELECT w.seq, {keys} FROM {work} w JOIN {state(names.crosswalk(layout.link))} x ON {on} WHERE w.act = 'P'"
 
 
 def move_of(layout: Layout, work: str, keyed: Sequence[str], bury: str) -> Move | None:

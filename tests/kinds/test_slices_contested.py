@@ -80,6 +80,17 @@ def test_it_is_replaced_again_before_anybody_looks(pair: Pair) -> None:
     assert phone.settled() == (["third"], ["third"])
 
 
+def test_it_is_replaced_while_somebody_holds_the_account(pair: Pair) -> None:
+    """The delete of the old row waits for the lock; the new one needs the place that the old one has till then."""
+    phone = Telephone(pair, "held")
+    phone.deleted()
+    phone.inserted("second")
+    with pair.crm.transaction():
+        crm(pair, "SELECT FROM crm.account WHERE name = 'held' FOR UPDATE")
+        until(pair, lambda: "locked" in [reason for _, _, _, reason, _, _ in pair.parked()])
+    assert phone.settled() == (["second"], ["second"])
+
+
 def test_it_is_replaced_while_the_column_is_edited(pair: Pair) -> None:
     phone = Telephone(pair, "edited")
     phone.typed("edited")
