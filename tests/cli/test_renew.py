@@ -16,7 +16,7 @@ from tests.conftest import FAST
 from tests.databases import empty
 
 from .conftest import CRM, ERP, Site
-from .test_standby import becomes
+from .test_standby import becomes, started
 
 
 @contextmanager
@@ -173,3 +173,90 @@ def test_a_standby_that_was_promoted(own: Site, servers: dict[str, Server]) -> N
         assert own("teardown").code == 0
         own.connections.pop("crm").close()
         own.environ["CRM_DSN"] = former
+
+
+@contextmanager
+def failover_standby(own: Site, servers: dict[str, Server]) -> Iterator[Server]:
+    """One that has the slot of what was made by `init`, and that the primary waits for before it sends changes on."""
+    crm = own.db("crm")
+    if crm.info.server_version < 170000:
+        pytest.skip("slots on standbys came with PostgreSQL 17")
+    crm.execute("SELECT pg_create_physical_replication_slot('standby', true)")
+    settings = {"primary_slot_name": "standby", "hot_standby_feedback": "on", "sync_replication_slots": "on"}
+    try:
+        with standby_of(servers["crm"], **settings) as standby, psycopg.connect(standby.dsn("crm"), autocommit=True) as there:
+
+            def has_it() -> bool:
+                # Where its slot starts moves on with what is read and confirmed.
+                crm.execute("UPDATE crm.account SET note = clock_timestamp()::text; SELECT pg_log_standby_snapshot()")
+                found = "SELECT FROM pg_replication_slots WHERE slot_name = 'replicator_crm_to_erp' AND synced AND NOT temporary"
+                return there.execute(found).fetchone() is not None
+
+            with started(own, "meanwhile"):
+                becomes(has_it, 60, standby.log_tail())
+            yield standby
+    finally:
+        with psycopg.connect(servers["crm"].dsn("crm"), autocommit=True) as connection:
+            becomes(
+                lambda: (
+                    not connection.execute("SELECT FROM pg_replication_slots WHERE slot_name = 'standby' AND active").fetchall()
+                ),
+                20,
+                "",
+            )
+            connection.execute("SELECT pg_drop_replication_slot('standby')")
+
+
+def promoted(own: Site, standby: Server) -> None:
+    with psycopg.connect(standby.dsn("crm"), autocommit=True) as there:
+        there.execute("SELECT pg_promote()")
+    own.connections.pop("crm").close()
+    own.environ["CRM_DSN"] = standby.dsn("crm")
+
+
+def back_to(own: Site, former: str) -> None:
+    assert own("teardown").code == 0
+    if "crm" in own.connections:
+        own.connections.pop("crm").close()
+    own.environ["CRM_DSN"] = former
+
+
+def test_a_promoted_standby_that_has_the_slot_goes_on(own: Site, servers: dict[str, Server]) -> None:
+    former = own.environ["CRM_DSN"]
+    with failover_standby(own, servers) as standby:
+        own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('before')")
+        assert own("run", "--once").code == 0
+        own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('between')")
+        own.db("erp").execute("INSERT INTO erp.customer (company) VALUES ('other way')")
+        with psycopg.connect(standby.dsn("crm"), autocommit=True) as there:
+            becomes(
+                lambda: bool(there.execute("SELECT 1 FROM crm.account WHERE name = 'between'").fetchone()), 20, standby.log_tail()
+            )
+        promoted(own, standby)
+        own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('after')")
+        assert not own("status").lines("S002")
+        assert not own("check").lines("K042")
+        result = own("run", "--once")
+        assert result.code == 0, result.err
+        assert result.one_line("crm_to_erp: a standby of crm was promoted")
+        names = ["after", "before", "between", "known", "other way"]
+        assert own.rows("erp", "SELECT company FROM erp.customer ORDER BY 1") == [(name,) for name in names]
+        assert own.rows("crm", "SELECT name FROM crm.account ORDER BY 1") == [(name,) for name in names]
+        assert own.rows("erp", "SELECT FROM replicator.gap") == []
+        assert not own("run", "--once").lines("promoted")
+        back_to(own, former)
+
+
+def test_a_promoted_standby_that_had_not_got_everything_stops_the_flow(own: Site, servers: dict[str, Server]) -> None:
+    former = own.environ["CRM_DSN"]
+    with failover_standby(own, servers) as standby:
+        with psycopg.connect(standby.dsn("postgres"), autocommit=True) as there:
+            there.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            there.execute("SELECT pg_reload_conf()")
+            becomes(lambda: not there.execute("SELECT FROM pg_stat_wal_receiver").fetchall(), 20, standby.log_tail())
+        own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('only there')")
+        assert own("run", "--once").code == 0
+        promoted(own, standby)
+        stands(own, "a standby was promoted or a backup restored", said="of timeline 1")
+        assert own.rows("erp", "SELECT count(*) FROM erp.customer WHERE company = 'only there'") == [(1,)]
+        back_to(own, former)

@@ -1,9 +1,11 @@
 """The life of a flow's replication slot: how it is made, how it stands, how long it lasts, whether its flow may go on.
 
 Promises: nothing here changes anything; a flow whose source is not the one its checkpoint speaks of, or whose slot no
-longer holds every change since, has a `problem`, and nobody goes on from there but by a person's word (renewal.py).
+longer holds every change since, has a `problem`, and nobody goes on from there but by a person's word (renewal.py). A
+standby that was promoted is the source still, if it has the slot and had got all that was read before.
 
-Source: PostgreSQL documentation, pg_replication_slots (wal_status, safe_wal_size, invalidation_reason since 17).
+Source: PostgreSQL documentation, pg_replication_slots (wal_status, safe_wal_size, invalidation_reason since 17), "Logical
+Replication Failover", and TIMELINE_HISTORY of the streaming replication protocol.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import conninfo
 
 from replicator.engines.postgres.sql import statement
 from replicator.errors import SourceLost
@@ -145,7 +148,7 @@ def problem(source: psycopg.Connection, node: str, slot: str, saved: Source) -> 
     system, timeline = identity(source)
     if system != saved.system:
         return f"{node} is another server than the one the checkpoint speaks of (system identifier {system}, was {saved.system})"
-    if timeline != saved.timeline:
+    if timeline != saved.timeline and not _inherited(source, slot, saved, timeline):
         was = f"{node} is on timeline {timeline}, the checkpoint speaks of timeline {saved.timeline}"
         return f"{was}: a standby was promoted or a backup restored"
     found = slot_state(source, slot, None)
@@ -157,6 +160,26 @@ def problem(source: psycopg.Connection, node: str, slot: str, saved: Source) -> 
     if found.confirmed is not None and number(found.confirmed) > saved.position:
         return f"{node}: slot {slot} starts at {found.confirmed}, after the checkpoint: it is not the slot we knew"
     return None
+
+
+def _inherited(source: psycopg.Connection, slot: str, saved: Source, timeline: int) -> bool:
+    """Whether a promoted standby holds every change since the checkpoint, and the checkpoint is in its own past."""
+    found = slot_state(source, slot, None)
+    if found is None or found.lost or found.confirmed is None or number(found.confirmed) > saved.position:
+        return False
+    end = _ends(source, timeline).get(saved.timeline)
+    return end is not None and saved.position <= end
+
+
+def _ends(source: psycopg.Connection, timeline: int) -> dict[int, int]:
+    """Where the timelines ended that this one goes back to. Asked over a connection of its own: REPLICATION is all it needs."""
+    dsn = conninfo.make_conninfo(source.info.dsn, password=source.info.password or None, replication="database")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(f"TIMELINE_HISTORY {timeline:d}").fetchone()
+    assert row is not None
+    content = bytes(row[1]).decode() if not isinstance(row[1], str) else row[1]
+    lines = (line.split() for line in content.splitlines())
+    return {int(line[0]): number(line[1]) for line in lines if line and line[0].isdigit()}
 
 
 def _missing(source: psycopg.Connection, flow: Flow, saved: Source) -> str:
