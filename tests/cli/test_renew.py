@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,6 +142,56 @@ def test_wal_is_warned_of_and_then_lost(own: Site) -> None:
     if own.db("crm").info.server_version >= 170000:
         assert own("status").one_line("S002", "wal removed")
     renew_and_mend(own)
+
+
+def test_a_slot_that_nobody_read_for_too_long(own: Site) -> None:
+    crm = own.db("crm")
+    if crm.info.server_version < 180000:
+        pytest.skip("idle_replication_slot_timeout came with PostgreSQL 18")
+    crm.execute("ALTER SYSTEM SET idle_replication_slot_timeout = '1s'")
+    crm.execute("SELECT pg_reload_conf()")
+    try:
+        becomes(lambda: crm.execute("SHOW idle_replication_slot_timeout").fetchone() == ("1s",), 10, "")
+        assert own("check").one_line("K051", "idle_replication_slot_timeout is 1s")
+        crm.execute("INSERT INTO crm.account (name) VALUES ('missed')")
+        found = (
+            "SELECT FROM pg_replication_slots WHERE slot_name = 'replicator_crm_to_erp' AND invalidation_reason = 'idle_timeout'"
+        )
+        # The server looks when it makes a checkpoint.
+        becomes(lambda: crm.execute("CHECKPOINT") and crm.execute(found).fetchone() is not None, 30, "the slot is kept")
+    finally:
+        crm.execute("ALTER SYSTEM RESET idle_replication_slot_timeout")
+        crm.execute("SELECT pg_reload_conf()")
+    stands(own, "slot replicator_crm_to_erp was invalidated (idle timeout")
+    assert own("status").one_line("S002", "idle_replication_slot_timeout, which should be 0 on crm")
+    renew_and_mend(own)
+
+
+def test_a_backup_that_was_restored_with_its_slots(own: Site, servers: dict[str, Server]) -> None:
+    """As a copy of the disk is: the server, the timeline and the slot are those of the checkpoint, and what was carried over since is
+    gone. What is written up to where the checkpoint is would be passed over."""
+    crm = servers["crm"]
+    own.connections.pop("crm").close()
+    crm.stop()
+    backup = crm.data.with_name("backup")
+    subprocess.run(["cp", "-a", crm.data, backup], check=True)
+    crm.start()
+    own.db("crm").execute("SELECT pg_logical_emit_message(false, 'filler', repeat('x', 1000000))")
+    own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('lost')")
+    assert own("run", "--once").code == 0
+    own.connections.pop("crm").close()
+    crm.stop()
+    shutil.rmtree(crm.data)
+    backup.rename(crm.data)
+    crm.start()
+    own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('missed')")
+    stands(own, "a backup was restored", said="of timeline 1")
+    assert own.rows("erp", "SELECT count(*) FROM erp.customer WHERE company = 'lost'") == [(1,)]
+    for flow in ("crm_to_erp", "erp_to_crm"):
+        own("init", "--renew", flow)
+    own.db("crm").execute("INSERT INTO crm.account (name) VALUES ('after')")
+    assert own("run", "--once").code == 0
+    assert own.rows("erp", "SELECT count(*) FROM erp.customer WHERE company = 'after'") == [(1,)]
 
 
 def test_a_word_that_is_not_meant_changes_nothing(own: Site) -> None:

@@ -23,6 +23,7 @@ from replicator.model.position import number, text
 from replicator.program.sql import literal
 
 FULL = 0.5  # of max_slot_wal_keep_size: from there on it is said
+IDLE = "idle_timeout"  # as servers from 18 on give the reason
 FAILOVER = 170000  # servers from this version on keep a slot on their standbys too
 
 
@@ -156,10 +157,22 @@ def problem(source: psycopg.Connection, node: str, slot: str, saved: Source) -> 
         return f"{node} has no replication slot {slot}"
     if found.lost:
         why = f" ({found.reason.replace('_', ' ')})" if found.reason else ""
+        if found.reason == IDLE:
+            why = f" (idle timeout: nobody had read it for idle_replication_slot_timeout, which should be 0 on {node})"
         return f"{node}: slot {slot} was invalidated{why}: the server no longer has every change since the checkpoint"
     if found.confirmed is not None and number(found.confirmed) > saved.position:
         return f"{node}: slot {slot} starts at {found.confirmed}, after the checkpoint: it is not the slot we knew"
+    now, ahead = _now(source, saved)
+    if ahead < 0:  # the server would pass over whatever is written up to there
+        return f"{node} is at {now}, and the checkpoint speaks of {text(saved.position)}: a backup was restored"
     return None
+
+
+def _now(source: psycopg.Connection, saved: Source) -> tuple[str, int]:
+    """Where the server is, and how far behind the checkpoint that is."""
+    row = source.execute(_sql("now"), (text(saved.position),)).fetchone()
+    assert row is not None
+    return row[0], row[1]
 
 
 def _inherited(source: psycopg.Connection, slot: str, saved: Source, timeline: int) -> bool:
@@ -185,9 +198,7 @@ def _ends(source: psycopg.Connection, timeline: int) -> dict[int, int]:
 def _missing(source: psycopg.Connection, flow: Flow, saved: Source) -> str:
     """Which changes may be missing, in words."""
     node = flow.source
-    row = source.execute(_sql("now"), (text(saved.position),)).fetchone()
-    assert row is not None
-    now, between = row
+    now, between = _now(source, saved)
     if (saved.system, saved.timeline) == identity(source) and between >= 0:
         span = f"changes of {node} between {text(saved.position)} and {now} ({size(between)} of WAL)"
     else:

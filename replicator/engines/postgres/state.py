@@ -137,7 +137,7 @@ class PostgresFlowState:
     def halted(self, message: str) -> None:
         self._writer.execute(_sql("halted"), (message, self._flow))
 
-    def send_back(self, flow: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[int]:
+    def send_back(self, flow: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[int]:
         payloads = _arrays({"link": link, "payload": payload} for link, payload in rows)
         return [number for some in payloads for (number,) in self._writer.query(_sql("send_back"), (flow, some))]
 
