@@ -23,18 +23,18 @@ commit together or not at all; killed anywhere, the flow goes on where the check
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from replicator.apply.answers import Answers, send_back
 from replicator.apply.backfill import Backfill
-from replicator.apply.careful import UNIQUE_VIOLATION, CarefulWrite, at_fault
+from replicator.apply.careful import UNIQUE_VIOLATION, WOKEN, WORTH_ANOTHER_TRY, CarefulWrite, at_fault
 from replicator.apply.confirm import Confirm
 from replicator.apply.derive import await_visible, derive
 from replicator.apply.gather import meet, newest_of, newest_waited, rejoin, take_up
 from replicator.apply.healing import Healing
 from replicator.apply.limit import Limit
-from replicator.apply.mirror import mirror
+from replicator.apply.mirror import mirror, unmirrored
 from replicator.apply.outcome import MirrorRow, Outcome, Step, Totals
 from replicator.apply.pace import Pace
 from replicator.apply.parking import Parking
@@ -107,6 +107,7 @@ class Flow:
         self._midway = False  # in a transaction of the source that comes in several batches
         self._carried = Outcome()  # of the parts before, while a transaction larger than a batch is being written
         self._carried_rows = 0
+        self._carried_pairs = False  # these parts have made pairs; they are found again on the target
         self.open = False
         self._back: Flow | None = None
 
@@ -148,11 +149,7 @@ class Flow:
         if back is None:
             return
         self.last_write = self._healing.recover(self._writer, back.drained, self._beyond)
-        mirrored = back._state.checkpoint().mirrored
-        for link, program in self.programs.items():
-            if program.mirror is not None:
-                rows = self._writer.query(program.mirror.recover, (mirrored, mirrored))
-                self._mirror({link: [(keys, seq, *rest) for keys, seq, *rest in rows]})
+        self._mirror_rest()
         for number, link, payload in self._state.outbox(back.name, back._answers.upto):
             if link in back.programs:
                 back._answers.waiting.append((number, link, from_json(payload, back.programs[link].feed.columns)))
@@ -198,7 +195,12 @@ class Flow:
             if not batch.complete:
                 self._pending = None
                 self._carried_rows += batch.rows
-                return Step(self.name, batch, Outcome(), time.monotonic() - started, 0)
+                self._keep()
+                self._carried_pairs |= any(self._carried.pairs.values())
+                self._carried.pairs.clear()
+                # Without its rows: a turn keeps the steps of all parts until the last is written.
+                part = Batch(rows=batch.rows, complete=False)
+                return Step(self.name, part, Outcome(), time.monotonic() - started, 0)
             here, clock = self._finish(batch, self._carried)
         except (WriteFailed, TooManyParked) as error:
             self._undo(staged)
@@ -246,13 +248,14 @@ class Flow:
             meet(self.programs, changes, self._answers.due(reached) + (self.wishes.decided if batch.complete else []))
         if self._carried.parked:
             take_up(self.programs, changes, self._carried.parked)
-        wanted = self._parking.retry | self._parking.behind(changes)
+        again = sorted(self._parking.retry)[:WOKEN]
+        wanted = self._parking.behind(changes).union(again)
         found = self._state.parked(sorted(wanted)) if wanted else []
-        for parked in found:
-            rejoin(self.programs, self._source, changes, parked)
+        rejoin(self.programs, self._source, changes, found)
         self._waited = newest_waited(changes) if found else 0
         # Somebody may have discarded it or its link meanwhile; and the notice of a TRUNCATE has nothing to try.
-        self._parking.retry &= {parked.id for parked in found if parked.payload and parked.link in self.programs}
+        there = {parked.id for parked in found if parked.payload and parked.link in self.programs}
+        self._parking.retry.difference_update(number for number in again if number not in there)
         return changes
 
     def _heal(self, changes: Changes) -> None:
@@ -325,6 +328,26 @@ class Flow:
     def _finish(self, batch: Batch, outcome: Outcome) -> tuple[int, int]:
         """Parked changes, values to return, the checkpoint; then the commit, unless more of the transaction follows."""
         self._limit.check_all(outcome.parked)
+        self._park(outcome)
+        position, clock = self._state.advance(batch.end or None, batch.clock, self._answers.last)
+        greatest = max(batch.stamp, self._answers.greatest_stamp, self._waited)
+        seen = outcome.remembered or bool(outcome.written)  # new records too: an edit of theirs must be above what made them
+        if seen and (self._back is not None or self._passes) and greatest // stamp.NODES >= clock:
+            self._state.step_clock(greatest)
+        back = self._back
+        sent = send_back(self._state, back.name, back.programs, outcome.returned, position) if back is not None else []
+        # As PostgreSQL's own apply does: the source is told only when the disk has it. What is made known on the source at
+        # once has to be durable at once.
+        durable = bool(outcome.pairs or self._carried_pairs or outcome.returned)
+        self._writer.commit(durable)
+        if batch.end:
+            self._confirm.committed(batch.end)
+        self.open = self._midway = False
+        if back is not None:
+            back._answers.waiting += sent
+        return position, clock
+
+    def _park(self, outcome: Outcome) -> None:
         outcome.unparked = self._parking.gone(outcome.unparked, outcome.parked)
         if outcome.unparked:
             self._state.unpark(outcome.unparked)
@@ -335,23 +358,22 @@ class Flow:
             outcome.conflicts += len(clashes)
         ids = self._state.park(outcome.parked) if outcome.parked else []
         outcome.parked = [replace(parked, id=number) for parked, number in zip(outcome.parked, ids, strict=True)]
-        position, clock = self._state.advance(batch.end or None, batch.clock, self._answers.last)
-        greatest = max(batch.stamp, self._answers.greatest_stamp, self._waited)
-        seen = outcome.remembered or bool(outcome.written)  # new records too: an edit of theirs must be above what made them
-        if seen and (self._back is not None or self._passes) and greatest // stamp.NODES >= clock:
-            self._state.step_clock(greatest)
-        back = self._back
-        sent = send_back(self._state, back.name, back.programs, outcome.returned, position) if back is not None else []
-        # As PostgreSQL's own apply does: the source is told only when the disk has it. What is made known on the source at
-        # once has to be durable at once.
-        durable = bool(outcome.pairs or outcome.returned)
-        self._writer.commit(durable)
-        if batch.end:
-            self._confirm.committed(batch.end)
-        self.open = self._midway = False
-        if back is not None:
-            back._answers.waiting += sent
-        return position, clock
+
+    def _keep(self) -> None:
+        """More of the transaction follows: what is parked of it so far need not be held, for it may be very many. But what the
+        next part may still make good is."""
+        outcome = self._carried
+        self._limit.check_all(outcome.parked)
+        later = [parked for parked in outcome.parked if parked.sqlstate in WORTH_ANOTHER_TRY]
+        freed = set(self._parking.gone(outcome.unparked, later))
+        unparked = [number for number in outcome.unparked if number not in freed]
+        outcome.parked = [parked for parked in outcome.parked if parked.sqlstate not in WORTH_ANOTHER_TRY]
+        outcome.unparked = [number for number in outcome.unparked if number in freed]
+        self._limit.kept(outcome.parked)
+        self._park(outcome)
+        self._parking.settle(outcome.unparked, outcome.parked)
+        outcome.kept.update((parked.link, parked.reason, parked.sqlstate) for parked in outcome.parked)
+        outcome.parked, outcome.unparked = later, unparked
 
     def _after_commit(self, batch: Batch, outcome: Outcome, position: int) -> None:
         self._parking.settle(outcome.unparked, outcome.parked)
@@ -366,31 +388,38 @@ class Flow:
             self._back.stream.ask()  # so that they can be forgotten soon
         if outcome.remembered:
             self.last_write = position
-        self._mirror(outcome.pairs)
-        if self._back is not None:
-            self._back.wake_for(outcome.pairs)
+        if self._carried_pairs:
+            self._mirror_rest()
+            self._carried_pairs = False
+        else:
+            self._mirror([(name, found) for name, found in outcome.pairs.items() if found])
         if batch.end:
             self._drained_to(max(batch.end, self.drained))
             self._confirm.saved(self.drained)
             self._confirm.tell()
 
-    def _mirror(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
+    def _mirror(self, pairs: Iterable[tuple[str, Sequence[MirrorRow]]]) -> None:
         """Pairs made or buried on the target, written on the source before anything of them can be read back."""
-        rows, back = {name: found for name, found in pairs.items() if found}, self._back
-        if not rows or back is None:
+        back = self._back
+        if back is None or pairs == []:
             return
         try:
-            mirror(self.programs, self._source, back._state, rows)
+            mirror(self.programs, self._source, back._state, back.woken_for(pairs))
         except WriteFailed as error:
             # What is committed on the target is found again by `recover`.
             message = f"{self.name}: pairs could not be mirrored: {error.message}"
             raise NodeUnavailable(message, error.hint, **{**error.known, "flow": self.name}) from error
 
+    def _mirror_rest(self) -> None:
+        """The same of all that the target knows and the source does not, however many they are."""
+        if self._back is not None:
+            self._mirror(unmirrored(self.programs, self._writer, self._back._state.checkpoint().mirrored))
+
     def _undo(self, staged: Staged) -> None:
         self._writer.rollback()
         self._write.restore(staged)
         self.backfill.undone()
-        self._carried, self._carried_rows = Outcome(), 0
+        self._carried, self._carried_rows, self._carried_pairs = Outcome(), 0, False
         self.open = False
 
     def ask_for_retries(self) -> None:
@@ -399,17 +428,16 @@ class Flow:
         self.totals.parked = len(self._parking)
         self.backfill.load()
 
-    def wake_for(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
-        """The flow of the other direction has made these pairs: what waits here for their records may go, and what is parked
-        of them, for what was at fault may have been written over."""
-        made, changed = set(), set()
-        for link, rows in pairs.items() if len(self._parking) else ():
-            if link in self.programs:
+    def woken_for(self, pairs: Iterable[tuple[str, Sequence[MirrorRow]]]) -> Iterator[tuple[str, Sequence[MirrorRow]]]:
+        """The flow of the other direction makes these known: what waits here for their records may go, and what is parked of
+        them, for what was at fault may have been written over."""
+        for link, rows in pairs:
+            if len(self._parking) and link in self.programs:
                 program = self.programs[link]
                 place = len(program.link.side(program.target).key)  # its source is our target
-                made |= {(link, keys[place]) for keys, *_ in rows}
-                changed |= {(link, tuple(key.encode() for key in keys[place:])) for keys, *_ in rows}
-        self._parking.retry |= self._parking.waiting_for(made) | self._parking.of(changed)
+                self._parking.retry |= self._parking.waiting_for((link, keys[place]) for keys, *_ in rows)
+                self._parking.retry |= self._parking.of((link, tuple(map(str.encode, keys[place:]))) for keys, *_ in rows)
+            yield link, rows
 
     def _idle(self) -> None:
         """Nothing concerns us up to the stream's position: say so, now and then, so that the source keeps no WAL for it."""

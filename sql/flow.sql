@@ -9,6 +9,10 @@ SET lsn = greatest(lsn, COALESCE(%s::pg_lsn, lsn)), stamp = greatest(stamp, %s),
 WHERE flow = %s
 RETURNING pg_current_wal_insert_lsn()::text, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 946684800000000;
 
+-- name: promoted
+-- The source's standby has taken its place, and the flow goes on.
+UPDATE replicator.checkpoint SET timeline = %s WHERE flow = %s;
+
 -- name: flushed
 SELECT pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text;
 

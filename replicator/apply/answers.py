@@ -87,7 +87,7 @@ def send_back(
         row.lsn = position
         for touch in row.touches:
             touch.lsn = position
-    ids = state.send_back(flow, [(name, to_json(row, programs[name].feed.columns)) for name, row in given]) if given else []
+    ids = state.send_back(flow, ((name, to_json(row, programs[name].feed.columns)) for name, row in given)) if given else []
     return [(number, name, row) for number, (name, row) in zip(ids, given, strict=True)]
 
 

@@ -33,6 +33,7 @@ RELEASE = "RELEASE SAVEPOINT part; SET CONSTRAINTS ALL DEFERRED"
 MANY, MANY_PIECES = 200, 8  # so many changes are not halved but cut finer: with many at fault, each time all are staged again
 SAMPLED_FROM, SAMPLE = 1_000, 20  # changes
 LOCK_TIMEOUT_MS = 20  # while looking for the changes that somebody's lock holds up
+WOKEN = 5_000  # changes that are woken at once; the others follow
 LOCKED_PARTS = 100  # more than that are not some users' rows: the table, or all of it, is locked
 
 
@@ -192,13 +193,13 @@ class CarefulWrite:
         if not (self._parking.waits or any(parked.waits for parked in outcome.parked)):
             return {}
         made = {(name, keys[0]) for name, rows in pairs.items() for keys, _, *dead in rows if dead[2] is None}
-        waiting = self._parking.waiting_for(made) - set(outcome.unparked)
+        waiting = sorted(self._parking.waiting_for(made) - set(outcome.unparked))
+        self._parking.retry.update(waiting[WOKEN:])
         changes: Changes = {}
-        for parked in self._state.parked(sorted(waiting)) if waiting else ():
-            rejoin(self._programs, self._source, changes, parked)
+        rejoin(self._programs, self._source, changes, self._state.parked(waiting[:WOKEN]) if waiting else ())
         waited = [parked for parked in outcome.parked if parked.waits in made]
-        for parked in waited:
-            outcome.parked.remove(parked)
+        if waited:
+            outcome.parked = [parked for parked in outcome.parked if parked.waits not in made]
         for link, rows in restored(self._programs, waited).items():
             one_by_one(changes, link).extend(rows)
         return changes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from replicator.apply.chunk import EXISTS
@@ -67,27 +67,33 @@ def take_up(programs: Mapping[str, Program], changes: Changes, carried: list[Par
                 from_json(parked.payload, program.feed.columns).followed_by(row, program.feed.tracked)
 
 
-def rejoin(programs: Mapping[str, Program], source: Writer, changes: Changes, parked: Parked) -> None:
-    """Takes a parked change up again: as one with the change of the same record, if there is one."""
-    program = programs.get(parked.link)
-    if program is None or not parked.payload:
-        return  # a link that is gone, or a TRUNCATE: for a person to see
-    earlier = from_json(parked.payload, program.feed.columns)
-    earlier.parked = parked.id
-    rows = one_by_one(changes, parked.link)
-    for place, row in enumerate(rows):
-        if row.first_key == earlier.key:
+def rejoin(programs: Mapping[str, Program], source: Writer, changes: Changes, set_aside: Iterable[Parked]) -> None:
+    """Takes parked changes up again: each as one with the change of the same record, if there is one."""
+    places: dict[str, dict[Key, int]] = {}
+    for parked in set_aside:
+        program = programs.get(parked.link)
+        if program is None or not parked.payload:
+            continue  # a link that is gone, or a TRUNCATE: for a person to see
+        earlier = from_json(parked.payload, program.feed.columns)
+        earlier.parked = parked.id
+        rows = one_by_one(changes, parked.link)
+        if parked.link not in places:
+            places[parked.link] = {row.first_key: place for place, row in reversed(list(enumerate(rows)))}
+        place = places[parked.link].get(earlier.key)
+        if place is not None:
             # A copy: the batch is gathered again if somebody holds a row, and must not have changed by then.
-            rows[place] = earlier.followed_by(replace(row), program.feed.tracked)
+            rows[place] = earlier.followed_by(replace(rows[place]), program.feed.tracked)
             _edit(program, rows[place], parked)
-            return
-    if program.reread and earlier.op in (UPDATE, EXISTS):
-        # Both sides may have moved on while it waited: its fields take the values they have on the source now.
-        found = source.query(program.reread, key_texts(earlier.key))
-        if found:
-            earlier.values = [None if text is None else text.encode() for text in found[0][0]]
-    _edit(program, earlier, parked)
-    rows.append(earlier)
+            places[parked.link].setdefault(rows[place].first_key, place)
+            continue
+        if program.reread and earlier.op in (UPDATE, EXISTS):
+            # Both sides may have moved on while it waited: its fields take the values they have on the source now.
+            found = source.query(program.reread, key_texts(earlier.key))
+            if found:
+                earlier.values = [None if text is None else text.encode() for text in found[0][0]]
+        _edit(program, earlier, parked)
+        places[parked.link].setdefault(earlier.first_key, len(rows))
+        rows.append(earlier)
 
 
 def _edit(program: Program, row: RowChange, parked: Parked) -> None:

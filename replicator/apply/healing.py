@@ -42,7 +42,7 @@ class Healing:
             program = self._programs[name]
             inserts = program.steps.adopt is not None or program.fills
             found = edits_of_block(rows, inserts) if isinstance(rows, Block) else edits_of(rows, inserts)
-            edits.flying = edits.flying + found if in_parts else found
+            edits.fly(found, in_parts)
             if isinstance(rows, Block) and rows.oldest >= last_write:
                 continue
             mine = (r if r.parked is None else _since(r, drained) for r in rows if r.op != DELETE)
@@ -86,7 +86,7 @@ class Healing:
             for keys, fields, made, at in sorted(found, key=lambda row: position_number(row[3])):
                 if stamp.node_of(made) in beyond[link]:
                     edits = self._edits[link]
-                    edits.flying = [(tuple(k.encode() for k in keys), int(fields[::-1], 2), made, False)]
+                    edits.fly([(tuple(k.encode() for k in keys), int(fields[::-1], 2), made, False)])
                     edits.landed(position_number(at))
         newest = [target.query(p.newest_entry, unread)[0][0] for p in self._programs.values() if p.newest_entry]
         return max((position_number(at) for at in newest if at), default=0)

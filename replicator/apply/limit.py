@@ -37,30 +37,36 @@ class Limit:
         """A transaction has begun on the target."""
         self._changes = 0
         self._reasons: Counter[tuple[str, str, str | None]] = Counter()  # (link, reason, SQLSTATE)
+        self._kept = self._reasons.copy()  # of these: of those that are in the state table already
 
     def coming(self, changes: int) -> None:
         """So many are to be written in it."""
         self._changes += changes
 
     def check_all(self, parked: Sequence[Parked]) -> None:
-        """What is to be parked of everything that came so far is this."""
-        self._reasons.clear()
+        """What is to be parked of everything that came so far is this, and what is kept."""
+        self._reasons = self._kept.copy()
         self.check(parked)
+
+    def kept(self, parked: Sequence[Parked]) -> None:
+        """Of what was checked this is parked now, and more of the transaction follows."""
+        self._kept += self._counted(parked)
 
     def check(self, parked: Sequence[Parked]) -> None:
         """These are to be parked, too."""
-        for one in self._parking.new(parked):
-            if one.reason not in BY_ITSELF:
-                self._reasons[_of(one)] += 1
+        self._reasons += self._counted(parked)
         count = sum(self._reasons.values())
         refused = sum(n for (_, reason, _), n in self._reasons.items() if reason != BROKEN)
         if self._changes >= BATCH and refused * 100 > self._changes * self._percent:
             raise self._share(f"of {self._changes:,} changes more than {self._percent} % would be parked, {self._most_common()}")
-        if self._parking.stuck + count > self._most:
+        if self._parking.stuck + count - self._kept.total() > self._most:
             raise TooManyParked(
                 f"{self._flow} stands still: more than {self._most:,} changes would be parked, lately {self._most_common()}",
                 "mend the cause, then `replicator parked retry` or `discard`; or raise `parked_limit` under `settings`",
             )
+
+    def _counted(self, parked: Sequence[Parked]) -> Counter[tuple[str, str, str | None]]:
+        return Counter(_of(one) for one in self._parking.new(parked) if one.reason not in BY_ITSELF)
 
     def check_sample(self, refused: Sequence[tuple[str, str]]) -> None:
         """Each of these (link, SQLSTATE), spread over a large batch, was refused by itself."""

@@ -10,7 +10,7 @@ from functools import lru_cache
 from replicator.apply.outcome import MirrorRow
 from replicator.capture.batch import EXACT, RowChange
 from replicator.capture.block import Block
-from replicator.capture.edits import Edit
+from replicator.capture.edits import Some, each
 from replicator.capture.feed import Feed
 from replicator.capture.messages import UNCHANGED, Value
 from replicator.model.position import text as position_text
@@ -168,6 +168,6 @@ def marks(row: RowChange, width: int) -> bytes | None:
     return json.dumps([[bit_text(t.fields, width), t.stamp, position_text(t.lsn)] for t in touches]).encode()
 
 
-def edit_lines(edits: Sequence[Edit], width: int, until: str | None) -> Iterator[Line]:
-    for key, fields, made, answer in edits:
+def edit_lines(edits: Iterable[Some], width: int, until: str | None) -> Iterator[Line]:
+    for key, fields, made, answer in each(edits):
         yield [*key, bit_text(fields, width), made, "t" if answer else "f", until]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ class Outcome:
     pairs      link -> pairs made and buried, to be made known on the source
     returned   (link, change of the target's) for values that flow back
     remembered whether the ledger has new entries
+    kept       (link, reason, SQLSTATE) of what was parked in earlier parts of a transaction larger than a batch
     """
 
     written: dict[str, dict[str, int]] = field(default_factory=dict)  # link -> {"insert": n, ...}
@@ -32,6 +34,12 @@ class Outcome:
     remembered: bool = False
     parked: list[Parked] = field(default_factory=list)
     unparked: list[int] = field(default_factory=list)
+    kept: Counter[tuple[str, str, str | None]] = field(default_factory=Counter)
+
+    @property
+    def told(self) -> Counter[tuple[str, str, str | None]]:
+        """How many were parked, by link, reason and SQLSTATE."""
+        return self.kept + Counter((parked.link, parked.reason, parked.sqlstate) for parked in self.parked)
 
     def add(self, other: Outcome) -> None:
         for link, counts in other.written.items():

@@ -84,6 +84,15 @@ class Assembler:
         return self._batch.bytes
 
     @property
+    def commits_at(self) -> int:
+        """Position of the commit of the transaction that is open, or was last."""
+        return self._lsn
+
+    def table(self, relation: int) -> TableName | None:
+        """What a message means by this number."""
+        return self._names.get(relation)
+
+    @property
     def in_transaction(self) -> bool:
         return self._open is not None
 
@@ -135,7 +144,7 @@ class Assembler:
         before = batch.blocks.pop(feed.link, None)
         if before is not None:
             before.replay(changes)
-        raw.replay(changes)
+        raw.replay(changes, last=True)
 
     def receive(self, message: Message, size: int) -> None:
         """`size` is the message's length on the wire. Raises ProtocolError on a sequence that cannot be."""

@@ -54,12 +54,15 @@ class Raw:
             self.lsn = lsn
         self.messages.append(message)
 
-    def replay(self, changes: LinkChanges) -> None:
-        """One by one."""
+    def replay(self, changes: LinkChanges, last: bool = False) -> None:
+        """One by one. `last`: nobody needs the messages again; large ones are not kept beside their values."""
         decoder, ends = Decoder(), [start for start, *_ in self.marks[1:]]
         for (start, stamp, lsn, order), end in zip(self.marks, [*ends, len(self.messages)], strict=True):
             for place in range(start, end):
-                message = decoder.decode(self.messages[place][HEADER:])
+                payload = self.messages[place][HEADER:]
+                if last:
+                    self.messages[place] = b""
+                message = decoder.decode(payload)
                 at = order + place - start
                 if isinstance(message, Insert):
                     changes.insert(self.bound, message.new, stamp, lsn, at)

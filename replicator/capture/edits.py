@@ -1,13 +1,16 @@
 """Users' edits of one node that were read and are not yet forgotten: what a merge must know beside the target's ledger.
 
 An edit stays until the other node has it and everything that was written there before it
-had it has come back (CONVERGENCE.md, rule 5). Memory is bounded by the lag of the way back.
+had it has come back (CONVERGENCE.md, rule 5). Memory is bounded by the lag of the way back; those of a transaction that
+comes in parts are kept packed, a few bytes each.
 """
 
 from __future__ import annotations
 
+import pickle
+import zlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from replicator.capture.batch import DELETE, INSERT, Key, RowChange
@@ -15,6 +18,7 @@ from replicator.capture.block import Block
 
 # The record's key on its own node, the mask of fields, the stamp, whether it is the node's own answer.
 Edit = tuple[Key, int, int, bool]
+Some = list[Edit] | bytes  # packed
 
 
 def edits_of(rows: Iterable[RowChange], inserts: bool) -> list[Edit]:
@@ -39,6 +43,15 @@ def edits_of_block(block: Block, inserts: bool) -> list[Edit]:
     return edits
 
 
+def each(parts: Iterable[Some]) -> Iterator[Edit]:
+    for part in parts:
+        yield from pickle.loads(zlib.decompress(part)) if isinstance(part, bytes) else part
+
+
+def _packed(part: Some) -> bytes:
+    return part if isinstance(part, bytes) else zlib.compress(pickle.dumps(part), 1)
+
+
 @dataclass(slots=True)
 class Edits:
     """Edits of one link's records on one node.
@@ -49,14 +62,20 @@ class Edits:
     staged    how many entries of `known` the session that needs them has in its temporary table
     """
 
-    known: deque[tuple[int, list[Edit]]] = field(default_factory=deque)
-    flying: list[Edit] = field(default_factory=list)
+    known: deque[tuple[int, list[Some]]] = field(default_factory=deque)
+    flying: list[Some] = field(default_factory=list)
     staged: int = 0
     forgotten: bool = False
     drained: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.known or self.flying or self.forgotten)
+
+    def fly(self, found: list[Edit], in_parts: bool = False) -> None:
+        """A batch is read. `in_parts`: it is more of the transaction before."""
+        self.flying = [_packed(part) for part in self.flying] if in_parts else []
+        if found:
+            self.flying.append(found)
 
     def landed(self, until: int) -> None:
         """The batch in flight is durable on the other node, which knew it from `until` on."""
@@ -73,5 +92,5 @@ class Edits:
                 self.staged -= 1
                 self.forgotten = True
 
-    def unstaged(self) -> list[tuple[int, list[Edit]]]:
+    def unstaged(self) -> list[tuple[int, list[Some]]]:
         return list(self.known)[self.staged :]

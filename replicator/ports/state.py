@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -127,7 +127,7 @@ class FlowState(Protocol):
     def halted(self, message: str) -> None:
         """Why the flow stands still, for people to see; `advance` takes it back."""
 
-    def send_back(self, flow: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[int]:
+    def send_back(self, flow: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[int]:
         """Puts (link, payload) into the outbox for the flow that leads back."""
 
     def outbox(self, flow: str, after: int) -> list[tuple[int, str, dict[str, Any]]]: ...

@@ -51,6 +51,7 @@ def mirror_of(layout: Layout) -> Mirror:
         f" LEFT JOIN LATERAL (SELECT true AS found FROM {crosswalk} x WHERE {same_target} LIMIT 1) b ON true"
         f" WHERE a.found IS NULL AND b.found IS NULL",
         clear=f"DELETE FROM {mirror}",
+        empty=f"TRUNCATE {mirror}",
         recover=with_parameters(
             f"SELECT ARRAY[{texts}], seq, CASE WHEN stub IS NOT NULL THEN {STUB} END, NULL, NULL FROM {crosswalk} WHERE seq > {PARAMETER}"
             f" UNION ALL SELECT ARRAY[{texts}], seq, {source_lsn}::text, {target_lsn}::text, stamp::text FROM {tombstone} WHERE seq > {PARAMETER}"

@@ -155,13 +155,14 @@ class Steps:
 @dataclass(frozen=True, slots=True)
 class Mirror:
     """How pairs made or buried on the target become known on the source. `load` is COPY's statement. `fresh` is all there is
-    to do if none is dead and it writes every one of them; else `merge`."""
+    to do if none is dead and it writes every one of them; else `merge`. `clear` a few rows, or `empty` the session's table."""
 
     setup: str
     load: str
     fresh: str
     merge: tuple[str, ...]
     clear: str
+    empty: str
     recover: str
 
 

@@ -12,8 +12,7 @@ import logging
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from replicator.apply.outcome import Step, Totals
@@ -136,6 +135,11 @@ class Daemon:
                 log.warning("%s; trying again in %.1f s", error.message, pause, extra={"fields": {"nodes": pair, **error.known}})
                 self.stop.wait(pause)
                 pause = min(pause * 2, LOST.longest)
+            except MemoryError:
+                message = f"{pair[0]} and {pair[1]}: what is being carried over is more than this process has memory for"
+                self.failed = ReplicatorError(message, "let it have more: three times the largest row, beside 200 MB")
+                self.stop.set()
+                return
             except Exception:
                 log.exception("replicator %s-%s: this is a bug", *pair, extra={"fields": {"nodes": pair}})
                 self.failed = ReplicatorError(f"exchange {pair[0]}-{pair[1]} failed unexpectedly", "please report the log above")
@@ -172,23 +176,25 @@ class Daemon:
                 asked = time.monotonic()
                 for flow in exchange.flows:
                     flow.ask_for_retries()
-            steps = exchange.turn()
-            for step in steps:
-                self.watch(step)
-                if step.outcome.parked:
-                    _tell_parked(step)
+            worked = self._tell(exchange.turn())
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
                 for flow in exchange.flows:
                     flow.tidy(self.config.settings.retention_days, self.config.settings.history_days)
-            if not steps:
+            if not worked:
                 exchange.wait(WAIT_SECONDS)
+
+    def _tell(self, steps: Sequence[Step]) -> bool:
+        """Whether there were any. They are not kept: their batches may be large."""
+        for step in steps:
+            self.watch(step)
+            _tell_parked(step)
+        return bool(steps)
 
 
 def _tell_parked(step: Step) -> None:
     """One line a link and reason, without keys and messages, which may hold values: those are in replicator.parked."""
-    told = Counter((parked.link, parked.reason, parked.sqlstate) for parked in step.outcome.parked)
-    for (link, reason, sqlstate), count in told.items():
+    for (link, reason, sqlstate), count in step.outcome.told.items():
         known: dict[str, object] = {"flow": step.flow, "link": link, "reason": reason, "count": count}
         if sqlstate:
             known["sqlstate"] = sqlstate

@@ -5,6 +5,7 @@ The only module that knows both the pipeline and the engines.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,8 @@ from replicator.program.sql import mask_of
 from replicator.program.sql import state as state_table
 from replicator.runtime.accept import accept
 from replicator.runtime.lint_queries import described
+
+log = logging.getLogger("replicator")
 
 NodePair = tuple[str, str]
 Catalog = dict[tuple[str, TableName], Table | None]
@@ -182,8 +185,12 @@ def _flow(
     known = slots.Source(saved.source_system, saved.timeline, saved.lsn)
     with translated(source):
         gone = slots.lost(writers[source].connection, slots.Flow(flow, source, target, slot), known)
+        _, timeline = slots.identity(writers[source].connection)
     if gone is not None:
         raise gone
+    if timeline != saved.timeline:
+        log.info("%s: a standby of %s was promoted; it has the slot and every change: going on there", flow, source)
+        state.promoted(timeline)
     clock = Clock(numbers[0])
     feeds: dict[TableName, list] = {}  # type: ignore[type-arg]
     satellites: dict[TableName, list[Satellite]] = {}

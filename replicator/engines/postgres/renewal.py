@@ -15,7 +15,7 @@ from replicator.engines.postgres.setup import Action
 from replicator.engines.postgres.slots import Source, identity, slot_state
 from replicator.engines.postgres.sql import statement
 from replicator.model.link import Link
-from replicator.model.position import text
+from replicator.model.position import number, text
 from replicator.program import names
 from replicator.program.sql import literal, quote, state
 
@@ -38,7 +38,7 @@ def renewed(
     start = found.confirmed if found is not None and not found.lost and found.confirmed else _now(source)
     old = f"{literal(saved.system)}, {saved.timeline}, {literal(text(saved.position))}"
     new = f"{literal(system)}, {timeline}, {literal(start)}"
-    elsewhere = (system, timeline) != (saved.system, saved.timeline)
+    elsewhere = (system, timeline) != (saved.system, saved.timeline) or number(start) < saved.position
     tables = {node: _tables(connection) for node, connection in zip(direction, (source, target), strict=True)}
     actions = []
     at_source = [*_lowered(direction[0], direction[0], links, tables, start), _answers("outbox", flow, start)]

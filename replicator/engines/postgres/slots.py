@@ -1,9 +1,11 @@
 """The life of a flow's replication slot: how it is made, how it stands, how long it lasts, whether its flow may go on.
 
 Promises: nothing here changes anything; a flow whose source is not the one its checkpoint speaks of, or whose slot no
-longer holds every change since, has a `problem`, and nobody goes on from there but by a person's word (renewal.py).
+longer holds every change since, has a `problem`, and nobody goes on from there but by a person's word (renewal.py). A
+standby that was promoted is the source still, if it has the slot and had got all that was read before.
 
-Source: PostgreSQL documentation, pg_replication_slots (wal_status, safe_wal_size, invalidation_reason since 17).
+Source: PostgreSQL documentation, pg_replication_slots (wal_status, safe_wal_size, invalidation_reason since 17), "Logical
+Replication Failover", and TIMELINE_HISTORY of the streaming replication protocol.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import conninfo
 
 from replicator.engines.postgres.sql import statement
 from replicator.errors import SourceLost
@@ -20,6 +23,7 @@ from replicator.model.position import number, text
 from replicator.program.sql import literal
 
 FULL = 0.5  # of max_slot_wal_keep_size: from there on it is said
+IDLE = "idle_timeout"  # as servers from 18 on give the reason
 FAILOVER = 170000  # servers from this version on keep a slot on their standbys too
 
 
@@ -145,7 +149,7 @@ def problem(source: psycopg.Connection, node: str, slot: str, saved: Source) -> 
     system, timeline = identity(source)
     if system != saved.system:
         return f"{node} is another server than the one the checkpoint speaks of (system identifier {system}, was {saved.system})"
-    if timeline != saved.timeline:
+    if timeline != saved.timeline and not _inherited(source, slot, saved, timeline):
         was = f"{node} is on timeline {timeline}, the checkpoint speaks of timeline {saved.timeline}"
         return f"{was}: a standby was promoted or a backup restored"
     found = slot_state(source, slot, None)
@@ -153,18 +157,48 @@ def problem(source: psycopg.Connection, node: str, slot: str, saved: Source) -> 
         return f"{node} has no replication slot {slot}"
     if found.lost:
         why = f" ({found.reason.replace('_', ' ')})" if found.reason else ""
+        if found.reason == IDLE:
+            why = f" (idle timeout: nobody had read it for idle_replication_slot_timeout, which should be 0 on {node})"
         return f"{node}: slot {slot} was invalidated{why}: the server no longer has every change since the checkpoint"
     if found.confirmed is not None and number(found.confirmed) > saved.position:
         return f"{node}: slot {slot} starts at {found.confirmed}, after the checkpoint: it is not the slot we knew"
+    now, ahead = _now(source, saved)
+    if ahead < 0:  # the server would pass over whatever is written up to there
+        return f"{node} is at {now}, and the checkpoint speaks of {text(saved.position)}: a backup was restored"
     return None
+
+
+def _now(source: psycopg.Connection, saved: Source) -> tuple[str, int]:
+    """Where the server is, and how far behind the checkpoint that is."""
+    row = source.execute(_sql("now"), (text(saved.position),)).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def _inherited(source: psycopg.Connection, slot: str, saved: Source, timeline: int) -> bool:
+    """Whether a promoted standby holds every change since the checkpoint, and the checkpoint is in its own past."""
+    found = slot_state(source, slot, None)
+    if found is None or found.lost or found.confirmed is None or number(found.confirmed) > saved.position:
+        return False
+    end = _ends(source, timeline).get(saved.timeline)
+    return end is not None and saved.position <= end
+
+
+def _ends(source: psycopg.Connection, timeline: int) -> dict[int, int]:
+    """Where the timelines ended that this one goes back to. Asked over a connection of its own: REPLICATION is all it needs."""
+    dsn = conninfo.make_conninfo(source.info.dsn, password=source.info.password or None, replication="database")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(f"TIMELINE_HISTORY {timeline:d}").fetchone()
+    assert row is not None
+    content = bytes(row[1]).decode() if not isinstance(row[1], str) else row[1]
+    lines = (line.split() for line in content.splitlines())
+    return {int(line[0]): number(line[1]) for line in lines if line and line[0].isdigit()}
 
 
 def _missing(source: psycopg.Connection, flow: Flow, saved: Source) -> str:
     """Which changes may be missing, in words."""
     node = flow.source
-    row = source.execute(_sql("now"), (text(saved.position),)).fetchone()
-    assert row is not None
-    now, between = row
+    now, between = _now(source, saved)
     if (saved.system, saved.timeline) == identity(source) and between >= 0:
         span = f"changes of {node} between {text(saved.position)} and {now} ({size(between)} of WAL)"
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from replicator.capture.clock import STEP_PREFIX
@@ -15,6 +15,7 @@ from replicator.ports.state import Checkpoint, Edited, Job, Parked, Progress, Wa
 from replicator.ports.writer import Writer
 
 RETRIED = 1_000  # parked changes that are tried again at once
+ARRAY = 8_000_000  # characters of JSON in one statement
 
 
 def _sql(name: str) -> str:
@@ -23,6 +24,20 @@ def _sql(name: str) -> str:
 
 def _backfill(name: str) -> str:
     return statement(name, "backfill.sql")
+
+
+def _arrays(items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """As JSON, in order, in arrays of some megabytes: the server takes none of more than 256."""
+    some: list[str] = []
+    size = 0
+    for item in items:
+        some.append(json.dumps(item))
+        size += len(some[-1])
+        if size > ARRAY:
+            yield f"[{','.join(some)}]"
+            some, size = [], 0
+    if some:
+        yield f"[{','.join(some)}]"
 
 
 class PostgresFlowState:
@@ -51,6 +66,9 @@ class PostgresFlowState:
         here, clock = self._writer.query(_sql("advance"), (at, stamp, returned, self._flow))[0]
         return position.number(here), clock
 
+    def promoted(self, timeline: int) -> None:
+        self._writer.execute(_sql("promoted"), (timeline, self._flow))
+
     def flushed(self) -> tuple[int, int]:
         written, flushed = self._writer.query(_sql("flushed"), (), True)[0]
         return position.number(written), position.number(flushed)
@@ -61,7 +79,7 @@ class PostgresFlowState:
     def park(self, rows: Sequence[Parked]) -> list[int]:
         # One statement takes one row a record: the last of several stands for all.
         latest = {(row.link, tuple(row.key)): row for row in rows}
-        payload = [
+        payload = (
             {
                 "link": row.link,
                 "key": row.key,
@@ -75,8 +93,8 @@ class PostgresFlowState:
                 "longest": row.policy.longest if row.policy else None,
             }
             for row in latest.values()
-        ]
-        made = self._writer.query(_sql("park"), (self._flow, json.dumps(payload)))
+        )
+        made = [row for some in _arrays(payload) for row in self._writer.query(_sql("park"), (self._flow, some))]
         ids = {(link, tuple(key)): number for number, link, key in made}
         return [ids[row.link, tuple(row.key)] for row in rows]
 
@@ -119,9 +137,9 @@ class PostgresFlowState:
     def halted(self, message: str) -> None:
         self._writer.execute(_sql("halted"), (message, self._flow))
 
-    def send_back(self, flow: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[int]:
-        payloads = [{"link": link, "payload": payload} for link, payload in rows]
-        return [number for (number,) in self._writer.query(_sql("send_back"), (flow, json.dumps(payloads)))]
+    def send_back(self, flow: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[int]:
+        payloads = _arrays({"link": link, "payload": payload} for link, payload in rows)
+        return [number for some in payloads for (number,) in self._writer.query(_sql("send_back"), (flow, some))]
 
     def outbox(self, flow: str, after: int) -> list[tuple[int, str, dict[str, Any]]]:
         return [(number, link, payload) for number, link, payload in self._writer.query(_sql("outbox"), (flow, after))]

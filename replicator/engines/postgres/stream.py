@@ -8,6 +8,7 @@ are there, but while the source is known to be sending a backlog it is first fil
 
 from __future__ import annotations
 
+import re
 import select
 import struct
 import time
@@ -22,7 +23,7 @@ from replicator.capture.decode import Decoder
 from replicator.capture.messages import Commit, LogicalMessage
 from replicator.engines.postgres.connect import connect, runner
 from replicator.engines.postgres.errors import translated
-from replicator.errors import NodeUnavailable, ProtocolError
+from replicator.errors import NodeUnavailable, ProtocolError, ReplicatorError
 from replicator.model import position
 
 DATA = struct.Struct(">xQQq")  # 'w', start, end, server's clock
@@ -36,6 +37,7 @@ GATHER_SECONDS = 0.15  # and how long a batch is gathered so at most
 LONGEST_SECONDS = 1.0  # a batch is closed after this even if the source never pauses
 SILENCE_SECONDS = 60.0  # in the middle of a transaction: the connection is dead
 BATCH_BYTES = 16_000_000
+NO_MEMORY = re.compile("^(?!.*(ERROR|FATAL):).*(out of memory|cannot allocate memory)")  # libpq, not the server
 XID = 0xFFFF_FFFF
 DATA_LETTER = ord("w")
 ROWS = b"IUD"
@@ -140,7 +142,10 @@ class PostgresStream:
         return self._assembler.rows >= 2 * limit or self._assembler.bytes >= 2 * BATCH_BYTES
 
     def _taken(self) -> Batch:
-        batch = self._assembler.take()
+        try:
+            batch = self._assembler.take()
+        except MemoryError:
+            raise self._too_large() from None
         self._in_parts = not batch.complete
         if batch.complete:
             self._position = max(self._position, batch.end)
@@ -161,7 +166,11 @@ class PostgresStream:
                 break  # it is said when it is asked for the next time
             if size <= 0:
                 break
-            payload = bytes(data)
+            try:
+                payload = bytes(data)
+            except MemoryError:
+                raise self._too_large(data) from None
+            del data  # large rows are not held twice
             room -= 1
             if payload[0] == DATA_LETTER and payload[25] in ROWS and take_row(int.from_bytes(payload[26:30]), payload):
                 continue
@@ -178,7 +187,10 @@ class PostgresStream:
                 self._consume()
             size, data = self._copy_data()
         if size > 0:
-            return bytes(data)
+            try:
+                return bytes(data)
+            except MemoryError:
+                raise self._too_large(data) from None
         if size == -1:
             raise NodeUnavailable(f"{self._node}: the server ended the replication stream", "reconnecting", node=self._node)
         return None
@@ -187,11 +199,28 @@ class PostgresStream:
         try:
             return self._pgconn.get_copy_data(1)
         except psycopg.Error as error:
-            message = f"{self._node}: replication stream broke: {_first_line(self._pgconn)}"
+            said = _first_line(self._pgconn)
+            if NO_MEMORY.search(said):
+                raise self._too_large() from error
+            message = f"{self._node}: replication stream broke: {said}"
             raise NodeUnavailable(message, "reconnecting", node=self._node) from error
 
+    def _too_large(self, row: memoryview | None = None) -> ReplicatorError:
+        table = self._assembler.table(int.from_bytes(row[26:30])) if row is not None and row[25] in ROWS else None
+        what = f"a row of {table}, {len(row) / 1e6:,.0f} MB as it is sent," if row is not None and table else "a row"
+        where = f"in the transaction that commits at {position.text(self._assembler.commits_at)}"
+        hint = (
+            "let it have more (three times the row, beside 200 MB), or make the value shorter or leave its column out of the link"
+        )
+        return ReplicatorError(f"{self._node}: {what} {where} is more than this process has memory for", hint, node=self._node)
+
     def _consume(self) -> None:
-        self._pgconn.consume_input()
+        try:
+            self._pgconn.consume_input()
+        except psycopg.Error as error:
+            if NO_MEMORY.search(str(error)):
+                raise self._too_large() from error
+            raise
 
     def _receive(self, payload: bytes) -> None:
         kind = payload[:1]

@@ -20,6 +20,7 @@ from replicator.errors import RunsElsewhere
 
 PLANS = 2_000  # prepared statements kept: some twenty for each link and direction
 CHUNK = 1 << 18  # bytes handed to COPY at once
+LARGE = 4 * CHUNK  # bytes of a row that goes in pieces
 
 
 class PostgresWriter:
@@ -77,7 +78,7 @@ class PostgresWriter:
             return self._connection.execute(sql, params or None, prepare=prepared).fetchall()
 
     def load(self, sql: str, rows: Iterable[Sequence[Value | str | int]]) -> None:
-        self.load_lines(sql, map(copy_line, rows))
+        self.load_lines(sql, copy_pieces(rows))
 
     def unload(self, sql: str) -> Iterator[bytes]:
         with translated(self.node), self._connection.cursor() as cursor, cursor.copy(sql) as copy:
@@ -107,6 +108,20 @@ class PostgresWriter:
     @property
     def connection(self) -> psycopg.Connection:
         return self._connection
+
+
+def copy_pieces(rows: Iterable[Sequence[Value | str | int]]) -> Iterator[bytes]:
+    """The lines of these rows; those of large rows in pieces, for they would be in memory several times."""
+    for row in rows:
+        if sum([len(v) for v in row if type(v) is bytes]) < LARGE:
+            yield copy_line(row)
+            continue
+        for place, raw in enumerate(row):
+            cell = _cell(raw)
+            yield b"\t" if place else b""
+            for start in range(0, len(cell), CHUNK):
+                yield _escaped(cell[start : start + CHUNK], raw)
+        yield b"\n"
 
 
 def copy_line(row: Sequence[Value | str | int]) -> bytes:
