@@ -186,9 +186,11 @@ def write_links(folder: Path, links: dict[str, str]) -> Path:
 
 
 @contextmanager
-def linked(server: Server, folder: Path, name: str, crm: str, erp: str, links: dict[str, str]) -> Iterator[Pair]:
-    """Empty databases on `server` with these schemas and links, initialised and ready to run."""
-    dsns = {"CRM_DSN": empty(server, f"{name}_crm"), "ERP_DSN": empty(server, f"{name}_erp")}
+def linked(
+    server: Server, folder: Path, name: str, crm: str, erp: str, links: dict[str, str], other: Server | None = None
+) -> Iterator[Pair]:
+    """Empty databases on `server` (the ERP's on `other`, if there is one) with these schemas and links, initialised and ready."""
+    dsns = {"CRM_DSN": empty(server, f"{name}_crm"), "ERP_DSN": empty(other or server, f"{name}_erp")}
     config, findings = load_config(write_links(folder, links), dsns)
     assert config is not None, "\n".join(map(str, findings))
     with (
