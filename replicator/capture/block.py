@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, overload
 
 from replicator.capture.batch import INSERT, UPDATE, LinkChanges, RowChange
 from replicator.capture.decode import Decoder
-from replicator.capture.feed import BoundFeed, Feed
+from replicator.capture.feed import BoundFeed, Feed, check_row
 from replicator.capture.messages import Insert, Update, Value
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Raw:
             for place in range(start, end):
                 message = decoder.decode(self.messages[place][HEADER:])
                 at = order + place - start
+                check_row(message, self.bound.width)
                 if isinstance(message, Insert):
                     changes.insert(self.bound, message.new, stamp, lsn, at)
                 elif isinstance(message, Update):
