@@ -64,7 +64,7 @@ COLUMNS = {
 TABLES = {"crm": ("crm.account", "id", "crm.contact", "account_id", "name")}
 TABLES["erp"] = ("erp.customer", "no", "erp.person", "customer_no", "full_name")
 BAD = {"crm": "much too long for the other side, " * 2, "erp": "forbidden on the other side"}
-PAUSE_SECONDS = 0.03  # at most, between two transactions of a user
+PAUSE_SECONDS = 0.12  # at most, between two transactions of a user: no more than a daemon that is always disturbed keeps up with
 HOT = 200  # records, the newest, that users work on
 LARGE = 250  # records of a large transaction
 
@@ -315,5 +315,5 @@ def until(what: Callable[[], list[str]], seconds: float) -> list[str]:
     """Waits until there is nothing; what there still is when the time is over."""
     end = time.monotonic() + seconds
     while (left := what()) and time.monotonic() < end:
-        time.sleep(0.3)
+        time.sleep(1.0)
     return left
