@@ -125,11 +125,14 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _unexpected(output: Output, error: Exception, debug: bool) -> int:
-    """Wrong usage, which the parser reports in a family of its own; anything else is a bug."""
+    """Wrong usage, which the parser reports in a family of its own; a file that is not to be had; anything else is a bug."""
     in_words = getattr(error, "format_message", None)
     if in_words is not None:
         context = getattr(error, "ctx", None)
         output.failure(in_words(), f"{context.command_path} --help" if context else "replicator --help")
+        return USAGE
+    if isinstance(error, OSError) and error.filename is not None:
+        output.failure(f"{error.filename}: {error.strerror}", "name another file, or let us read and write this one")
         return USAGE
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
