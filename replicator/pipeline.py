@@ -153,6 +153,10 @@ class Flow:
             if program.mirror is not None:
                 rows = self._writer.query(program.mirror.recover, (mirrored, mirrored))
                 self._mirror({link: [(keys, seq, *rest) for keys, seq, *rest in rows]})
+        for job, link, why, records in self._state.left_behind(back.name):
+            back._state.ask_again(link, why, records)
+            self._state.taken(job)
+            back.backfill.load()
         for number, link, payload in self._state.outbox(back.name, back._answers.upto):
             if link in back.programs:
                 back._answers.waiting.append((number, link, from_json(payload, back.programs[link].feed.columns)))
