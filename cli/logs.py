@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 from replicator.errors import ReplicatorError
 
-from .output import Output, as_object, masked
+from .output import ClosedPipe, Output, as_object, masked
 
 
 class LogFormat(StrEnum):
@@ -64,7 +65,8 @@ class Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         style = {"WARNING": "yellow", "ERROR": "bold red"}.get(record.levelname, "")
-        self._output.aside(masked(self.format(record)), style)
+        with suppress(ClosedPipe):  # the flows do not stand still because nobody reads of them
+            self._output.aside(masked(self.format(record)), style)
 
 
 def start(output: Output, form: LogFormat, debug: bool = False) -> logging.Handler:

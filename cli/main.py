@@ -1,8 +1,8 @@
 """The entry point: the commands, and what becomes of an error.
 
 Exit codes: 0 done and clean; 1 findings or differences; 2 bad usage or configuration; 3 failed while
-running; 130 interrupted. Promises: an error is one message and one hint, never a traceback (which may
-hold values) unless --debug asks for it.
+running; 130 interrupted; 141 nobody reads its output any more (`| head`). Promises: an error is one message
+and one hint, never a traceback (which may hold values) unless --debug asks for it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import typer
 
 from replicator.errors import ReplicatorError
 
-from .output import Output
+from .output import ClosedPipe, Output
 from .session import Common, ConfigOption, JsonOption
 
-USAGE, FAILED, INTERRUPTED = 2, 3, 130
+USAGE, FAILED, INTERRUPTED, UNREAD = 2, 3, 130, 141
 
 # name: (module, function). A module is imported when its command is named, or when all are listed: each start would pay for all.
 COMMANDS = {
@@ -97,6 +97,13 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; gives its exit code."""
+    try:
+        return _run(arguments)
+    except (ClosedPipe, SystemExit):  # the second is what typer makes of it, when it is its help that nobody reads
+        return UNREAD
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     output = Output("--json" in options)
@@ -105,6 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReplicatorError as error:
         output.failure(error.message, error.hint, getattr(error, "findings", ()))
         return error.exit_code
+    except ClosedPipe:
+        raise
     except (typer.Abort, KeyboardInterrupt):
         output.failure("interrupted")
         return INTERRUPTED
@@ -116,11 +125,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unexpected(output: Output, error: Exception, debug: bool) -> int:
-    """Wrong usage, which the parser reports in a family of its own; anything else is a bug."""
+    """Wrong usage, which the parser reports in a family of its own; a file that is not to be had; anything else is a bug."""
     in_words = getattr(error, "format_message", None)
     if in_words is not None:
         context = getattr(error, "ctx", None)
         output.failure(in_words(), f"{context.command_path} --help" if context else "replicator --help")
+        return USAGE
+    if isinstance(error, OSError) and error.filename is not None:
+        output.failure(f"{error.filename}: {error.strerror}", "name another file, or let us read and write this one")
         return USAGE
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"

@@ -1,12 +1,14 @@
 """Everything the command line shows goes through here: nothing else prints.
 
 Promises: colours and tables on a terminal, plain lines elsewhere; with --json, standard output holds
-exactly one JSON object, whatever happens (an error is one too). No password in a DSN gets past this module.
+exactly one JSON object, whatever happens (an error is one too). No password in a DSN gets past this module. When nobody reads
+any more (`| head`), that is ClosedPipe, and after it nothing is written.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +33,10 @@ _SECRETS = (
 )
 
 Row = Sequence[object]
+
+
+class ClosedPipe(Exception):
+    """Whoever read what we write has gone. The command ends without a word, for there is nobody to tell."""
 
 
 def masked(text: str) -> str:
@@ -143,8 +149,8 @@ class Output:
     def document(self, document: Mapping[str, Any]) -> None:
         """The command's one JSON object. Nothing without --json."""
         if self.as_json:
-            sys.stdout.write(masked(json.dumps(document, default=str, ensure_ascii=False)) + "\n")
-            sys.stdout.flush()
+            with _read(sys.stdout):
+                print(masked(json.dumps(document, default=str, ensure_ascii=False)), flush=True)
 
     def failure(self, message: str, hint: str = "", findings: Sequence[Finding] = ()) -> None:
         if self.as_json:
@@ -163,7 +169,8 @@ class Output:
         if console.is_terminal:
             console.print(Text(text, style=style), soft_wrap=True)
         else:
-            print(text, file=stream, flush=True)
+            with _read(stream):
+                print(text, file=stream, flush=True)
 
 
 def rich_table(headers: Sequence[str], rows: Iterable[Row], right: Iterable[int] = ()) -> Table:
@@ -191,6 +198,18 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+@contextmanager
+def _read(stream: TextIO) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        # What is left in the buffer would be written at the end of the process, and fail then.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        raise ClosedPipe from error
 
 
 def _never_fail(stream: TextIO) -> None:

@@ -150,6 +150,10 @@ class Flow:
             return
         self.last_write = self._healing.recover(self._writer, back.drained, self._beyond)
         self._mirror_rest()
+        for job, link, why, records in self._state.left_behind(back.name):
+            back._state.ask_again(link, why, records)
+            self._state.taken(job)
+            back.backfill.load()
         for number, link, payload in self._state.outbox(back.name, back._answers.upto):
             if link in back.programs:
                 back._answers.waiting.append((number, link, from_json(payload, back.programs[link].feed.columns)))

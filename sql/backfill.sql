@@ -31,6 +31,24 @@ INSERT INTO replicator.backfill (flow, link, why, condition, listed, rate, expec
 -- name: ask_for_records
 INSERT INTO replicator.backfill_record (backfill, key, fields) VALUES (%s, %s, %s) ON CONFLICT (backfill, key) DO UPDATE SET fields = excluded.fields;
 
+-- name: left_behind
+-- What `match` wants of the flow in the other direction, noted with the pairs until it is asked for where that flow looks.
+SELECT id, link, why, (SELECT jsonb_agg(jsonb_build_array(r.key, r.fields)) FROM replicator.backfill_record AS r WHERE r.backfill = b.id)
+FROM replicator.backfill AS b WHERE flow = %s AND finished IS NULL;
+
+-- name: ask_again
+-- Parameters: flow, link, why, records. Together with what is asked for already.
+WITH made AS (
+    INSERT INTO replicator.backfill (flow, link, why, listed) VALUES (%s, %s, %s, true)
+    ON CONFLICT (flow, link, why) WHERE finished IS NULL DO UPDATE SET expected = NULL RETURNING id
+)
+INSERT INTO replicator.backfill_record (backfill, key, fields)
+SELECT made.id, ARRAY(SELECT jsonb_array_elements_text(r -> 0)), r ->> 1 FROM made, jsonb_array_elements(%s::jsonb) AS r
+ON CONFLICT (backfill, key) DO UPDATE SET fields = excluded.fields;
+
+-- name: taken
+DELETE FROM replicator.backfill WHERE id = %s;
+
 -- name: change
 -- Another rate for one that is not done yet.
 UPDATE replicator.backfill SET rate = %s WHERE id = %s AND finished IS NULL;

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from replicator.capture.batch import Batch
 from replicator.capture.block import LEAST, Raw, block_of, is_plain
 from replicator.capture.clock import STEP_PREFIX, Clock
-from replicator.capture.feed import BoundFeed, Feed, bind
+from replicator.capture.feed import BoundFeed, Feed, bind, check_row
 from replicator.capture.messages import (
     Begin,
     Commit,
@@ -35,6 +35,7 @@ from replicator.errors import ProtocolError
 from replicator.model.table import TableName
 
 Payload = bytes
+ROWS = (Update, Insert, Delete)
 RECENT = 10_000  # more than can be committed and not yet visible at once: each of these is a session that waits
 
 
@@ -64,6 +65,7 @@ class Assembler:
         self._skip_to = skip_to
         self._bound: dict[int, list[BoundFeed]] = {}
         self._names: dict[int, TableName] = {}
+        self._widths: dict[int, int] = {}
         self._batch = Batch()
         self._raw: dict[int, Raw] = {}  # relations whose rows are taken as they come
         self._open: Begin | None = None
@@ -149,6 +151,8 @@ class Assembler:
     def receive(self, message: Message, size: int) -> None:
         """`size` is the message's length on the wire. Raises ProtocolError on a sequence that cannot be."""
         kind = type(message)
+        if kind in ROWS and not self._skipping:
+            check_row(message, self._widths.get(message.relation_id))  # type: ignore[union-attr]
         if kind is Update:
             self._update(message, size)  # type: ignore[arg-type]
         elif kind is Insert:
@@ -192,7 +196,7 @@ class Assembler:
             self._skipping, self._caused = not self._listening, self._listening
 
     def _message(self, message: LogicalMessage) -> None:
-        if message.prefix == STEP_PREFIX:
+        if message.prefix == STEP_PREFIX and message.content.isdigit():  # anybody may say anything under that prefix
             self._clock.received(int(message.content))
 
     def _commit(self, message: Commit) -> None:
@@ -215,6 +219,7 @@ class Assembler:
         if known is not None and [known.bound.positions] != [bound.positions for bound in feeds]:
             self._settle(message.id)
         self._names[message.id], self._bound[message.id] = name, feeds
+        self._widths[message.id] = len(message.columns)
         beside = [bind_satellite(satellite, message) for satellite in self._satellites.get(name, ())]
         if beside:
             self._beside[message.id] = beside

@@ -178,7 +178,13 @@ class LinkChanges:
             before.values = [was if now is UNCHANGED else now for now, was in zip(values, before.values, strict=True)]
             self._touch(before, fields, stamp, lsn)
             return
-        if before is not None and before.op == DELETE:
+        if before is not None and before.op == INSERT:
+            # The table was truncated in between, which is never applied: the record is still on its way, with its last values.
+            before.values, before.stamp, before.lsn, before.touches = values, stamp, lsn, []
+            before.deltas = [(lsn, number, amount(values[p])) for number, p in self.feed.counted if values[p] is not UNCHANGED]
+            self._touch(before, fields, stamp, lsn)
+            return
+        if before is not None:
             before.op, before.values, before.stays = UPDATE, values, False
             self._touch(before, fields, stamp, lsn)
             before.deltas += [(lsn, number, amount(values[p])) for number, p in self.feed.counted if values[p] is not UNCHANGED]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, overload
 
 from replicator.capture.batch import INSERT, UPDATE, LinkChanges, RowChange
 from replicator.capture.decode import Decoder
-from replicator.capture.feed import BoundFeed, Feed
+from replicator.capture.feed import BoundFeed, Feed, check_row
 from replicator.capture.messages import Insert, Update, Value
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Raw:
                     self.messages[place] = b""
                 message = decoder.decode(payload)
                 at = order + place - start
+                check_row(message, self.bound.width)
                 if isinstance(message, Insert):
                     changes.insert(self.bound, message.new, stamp, lsn, at)
                 elif isinstance(message, Update):

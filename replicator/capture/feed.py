@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from replicator.capture.messages import UNCHANGED, Relation, Value
-from replicator.errors import StructureChanged
+from replicator.capture.messages import UNCHANGED, Delete, Insert, Message, Relation, Update, Value
+from replicator.errors import ProtocolError, StructureChanged
 from replicator.model.table import TableName
 
 
@@ -100,10 +100,11 @@ class Feed:
 @dataclass(slots=True)
 class BoundFeed:
     """A feed fitted to one Relation message. `positions[i]` is where column i of the feed stands in its tuples
-    (-1: in no place, for this is another part of the record)."""
+    (-1: in no place, for this is another part of the record). `width`: how many columns these have."""
 
     feed: Feed
     positions: tuple[int, ...]
+    width: int
     partial: bool = False
     _fields: dict[int, int] = field(default_factory=dict)
     _together: dict[int, int] = field(default_factory=dict)
@@ -153,4 +154,17 @@ def bind(feed: Feed, relation: Relation) -> BoundFeed:
         )
     # Until it is read, a derived column has the key's value: it changes when that does.
     wired = [columns[0] if position in feed.derived else name for position, name in enumerate(columns)]
-    return BoundFeed(feed, tuple(-1 if name is None else places[name] for name in wired), bool(feed.parts))
+    positions = tuple(-1 if name is None else places[name] for name in wired)
+    return BoundFeed(feed, positions, len(relation.columns), bool(feed.parts))
+
+
+def check_row(message: Message, width: int | None) -> None:
+    """Raises ProtocolError for a row message that does not go with what was said of its table. `width`: columns; None: nothing
+    was said of it."""
+    assert isinstance(message, Insert | Update | Delete)
+    if width is None:
+        raise ProtocolError(f"a row of relation {message.relation_id}, which was not described before")
+    images = (message.old,) if isinstance(message, Delete) else (message.new,) if isinstance(message, Insert) else message[3:]
+    for image in images:
+        if image is not None and len(image) != width:
+            raise ProtocolError(f"a row of relation {message.relation_id} has {len(image)} columns, and the relation {width}")

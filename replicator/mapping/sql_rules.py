@@ -122,8 +122,10 @@ def well_formed(found: list[Word], refs: set[int], add: Add) -> None:
         after = found[number + 1] if number + 1 < len(found) else None
         if word.raw in ("(", "["):
             opened.append(word)
+            if word.raw == "[" and not _has_elements(before):
+                _misplaced(word, add)
         elif word.raw in (")", "]"):
-            if not opened or opened.pop().raw + word.raw not in ("()", "[]"):
+            if not opened or opened.pop().raw + word.raw not in ("()", "[]") or _is_empty(found, number):
                 _misplaced(word, add)
         elif number not in refs and _is_misplaced(word, before, after):
             _misplaced(word, add)
@@ -131,11 +133,26 @@ def well_formed(found: list[Word], refs: set[int], add: Add) -> None:
         _misplaced(word, add)
 
 
+def _has_elements(before: Word | None) -> bool:
+    """Whether what stands before a bracket may be an array, or is `array`."""
+    return before is not None and (before.name is not None or before.raw in (")", "]") or before.is_string)
+
+
+def _is_empty(found: list[Word], number: int) -> bool:
+    """Whether these are parentheses without anything in them that are not those of a call."""
+    if number == 0 or found[number - 1].raw != "(":
+        return False
+    called = found[number - 2] if number > 1 else None
+    return called is None or called.name is None or called.lower in sql.BEFORE_PARENTHESIS
+
+
 def _is_misplaced(word: Word, before: Word | None, after: Word | None) -> bool:
     if word.raw == ",":
         return before is None or before.raw in ("(", "[") or after is None or after.raw in (")", "]", ",")
     if word.raw == ".":
         return not (before and before.name) and not (after and after.start == word.end and after.raw[0].isdigit())
+    if word.raw[0].isdigit() and before is not None and before.raw[0].isdigit():
+        return True  # as in numeric(12 2)
     if word.lower == "collate":
         return after is None or not after.raw.startswith('"')
     in_cast = before is not None and (before.raw == "::" or before.lower in ("as", "with", "without", "at"))

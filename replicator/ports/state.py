@@ -154,6 +154,16 @@ class FlowState(Protocol):
     def listed(self, job: int, limit: int) -> list[tuple[list[str], str | None]]:
         """The next records of a listed job: key, and mask of fields as text (None: all)."""
 
+    def left_behind(self, flow: str) -> list[tuple[int, str, str, list[tuple[list[str], str | None]]]]:
+        """(id, link, why, records) of listed jobs that were noted here for the flow that leads back, and have to be asked for on
+        its target."""
+
+    def ask_again(self, link: str, why: str, records: Sequence[tuple[list[str], str | None]]) -> None:
+        """Records that were left behind, as a job of this flow."""
+
+    def taken(self, job: int) -> None:
+        """What was left behind here is asked for."""
+
     def reading(self, source: Writer) -> tuple[str, str]:
         """In the transaction that is open on the source: its snapshot, and the source's position, as text, which lies behind
         all that the snapshot shows. Sees to it that a stream comes to that position when the transaction has ended."""

@@ -201,13 +201,14 @@ def same_key_of(columns: tuple[str, ...], values: list[str]) -> str:
 
 
 def _mask(layout: Layout, clause: str) -> str:
-    """A bit for each field: of those that both sides may write, where the clause holds; of the others, always the first."""
+    """A bit for each field: of those that both sides may write, where the clause holds; the others are in the first mask if
+    they are written on the target, else in the second."""
     compared = set(_compared(layout))
-    always = "NOT" in clause
+    first = "NOT" in clause
     parts = []
     for i in range(layout.width):
         if i not in compared:
-            parts.append(bits(int(always), 1))
+            parts.append(bits(int((i in layout.written) == first), 1))
             continue
         value, stands = f"w.v_{i}", f"t.{quote(layout.target_column(i).name)}"
         if layout.target_column(i).category == "S":

@@ -154,9 +154,14 @@ class Matcher:
         keys = len(link.side(source).key)
         ours = [list(row[:keys]) for row in made]
         theirs = [list(row[keys:-3]) for row in made]
+        noted = None
         if not keep:
             masks = [(key, row[-2]) for key, row in zip(ours, made, strict=True) if "1" in row[-2]]
-            self._ask(found, writer, source, target, masks)
+            asked = self._ask(writer, source, target, link, masks)
+            found.backfills |= {target: [asked]} if asked is not None else {}
+            # Beside the pairs first: killed before the source has been asked, the flows find it there when they start.
+            back = [(key, row[-1]) for key, row in zip(theirs, made, strict=True) if "1" in row[-1] and link.two_way]
+            noted = self._ask(writer, target, source, link, back)
         writer.execute(_sql("wake"), (link.name,))
         # From here on until both nodes know the pairs, no flow sees the source's crosswalk without them.
         reader.rollback()
@@ -169,22 +174,24 @@ class Matcher:
         reader.load(program.mirror.load, [[v.encode() if isinstance(v, str) else v for v in row] for row in rows])
         for sql in (*program.mirror.merge, program.mirror.clear):
             reader.execute(sql)
-        if not keep and link.two_way:
-            masks = [(key, row[-1]) for key, row in zip(theirs, made, strict=True) if "1" in row[-1]]
-            self._ask(found, reader, target, source, masks)
+        if noted is not None:
+            asked = self._ask(reader, target, source, link, back)
+            found.backfills |= {source: [asked]} if asked is not None else {}
         reader.execute(_sql("wake"), (link.name,))
         reader.commit()
+        if noted is not None:
+            backfills.taken(writer.connection, noted)
         found.applied = len(made)
 
     def _ask(
-        self, found: LinkMatch, session: PostgresWriter, source: str, target: str, records: Sequence[tuple[list[str], str]]
-    ) -> None:
-        """Lets these records' fields go through the flow source -> target; `session` is one on its target."""
-        if records:
-            flow = flow_name(source, target)
-            backfills.cancel(session.connection, flow, found.link.name, MATCH)
-            number = backfills.ask(session.connection, flow, found.link.name, MATCH, expected=len(records), records=records)
-            found.backfills.setdefault(target, []).append(number)
+        self, session: PostgresWriter, source: str, target: str, link: Link, records: Sequence[tuple[list[str], str]]
+    ) -> int | None:
+        """Lets these records' fields go through the flow source -> target; gives the id, if there are any."""
+        if not records:
+            return None
+        flow = flow_name(source, target)
+        backfills.cancel(session.connection, flow, link.name, MATCH)
+        return backfills.ask(session.connection, flow, link.name, MATCH, expected=len(records), records=records)
 
     @contextmanager
     def _session(self, node: str, what: str) -> Iterator[PostgresWriter]:

@@ -28,7 +28,7 @@ VALUES = st.one_of(
 def feed(tracked: bool, keys: int = 1, groups: tuple[int, ...] = (), deciding: int = 0) -> BoundFeed:
     reads = tuple(frozenset({place}) for place in range(3))
     made = Feed("thing", TableName("public", "thing"), ("id", "b", "a"), keys, reads, tracked, groups=groups, deciding=deciding)
-    return BoundFeed(made, (1, 3, 0))
+    return BoundFeed(made, (1, 3, 0), WIDTH)
 
 
 def tuple_of(row: list[Any]) -> bytes:
@@ -76,7 +76,8 @@ def histories(draw: st.DrawFn) -> tuple[BoundFeed, list[list[bytes]]]:
                 row[3] = draw(st.sampled_from([b"x", b"y"]))
             key = tuple(row[p] for p in bound.positions[: bound.feed.keys])
             before = rows.get(key)
-            messages.append(insert(row) if before is None else update(row, before if full else None))
+            anew = before is None or draw(st.integers(0, 9)) == 0  # or: the table was truncated in between
+            messages.append(insert(row) if anew else update(row, before if full else None))
             rows[key] = row
         transactions.append(messages)
     return bound, transactions

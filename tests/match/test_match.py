@@ -176,6 +176,25 @@ def test_decisions_that_cannot_be_read(fresh: Fresh, tmp_path: Path, text: str, 
         read_decisions(path, pair.config)
 
 
+def test_a_field_of_one_way_comes_from_where_it_flows(fresh: Fresh) -> None:
+    """Also where the other side is preferred: nobody asked whose value stands, and no conflict says that somebody lost."""
+    link = LINK + "  - {crm: id, erp: crm_no, to: erp}\n  - {crm: erp_no, erp: no, to: crm}\n"
+    crm = CRM.replace("phone text", "phone text, erp_no integer")
+    erp = ERP.replace("phone text", "phone text, crm_no integer")
+    row = "VALUES (7, 'Acme', '10', 'V1', '1', '{terms}')"
+    both = [
+        f"INSERT INTO account (id, name, zip, vat, phone, terms) {row}",
+        f"INSERT INTO customer (no, company, postal_code, tax_id, phone, terms) {row}",
+    ]
+    for prefer in ("crm", "erp"):
+        with fresh(crm + both[0].format(terms="crm"), erp + both[1].format(terms="erp"), link) as pair:
+            assert match(pair, prefer=prefer).applied == 1
+            carry(pair)
+            assert pair.rows("crm", "SELECT erp_no, terms FROM account") == [(7, "erp")]
+            assert pair.rows("erp", "SELECT crm_no, terms FROM customer") == [(7, "erp")]
+            assert pair.conflicts() == []
+
+
 def test_dirty_data(fresh: Fresh) -> None:
     """Customers of both sides made by a generator that knows which are the same: typing errors, case, blanks, duplicates, missing
     numbers. No pair is wrong; what is not found is not paired, or in the report."""

@@ -91,6 +91,11 @@ def ask(
     return int(row[0])
 
 
+def taken(connection: psycopg.Connection, number: int) -> None:
+    """What was noted beside the pairs is asked for where its flow looks."""
+    connection.execute(_sql("taken"), (number,))
+
+
 def cancel(connection: psycopg.Connection, flow: str, link: str, why: str) -> bool:
     """Whether there was one that is not done."""
     return bool(connection.execute(_sql("cancel"), (flow, link, why)).fetchall())

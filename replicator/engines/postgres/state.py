@@ -173,6 +173,15 @@ class PostgresFlowState:
     def listed(self, job: int, limit: int) -> list[tuple[list[str], str | None]]:
         return [(key, fields) for key, fields in self._writer.query(_backfill("listed"), (job, limit))]
 
+    def left_behind(self, flow: str) -> list[tuple[int, str, str, list[tuple[list[str], str | None]]]]:
+        return [(*job, records or []) for *job, records in self._writer.query(_backfill("left_behind"), (flow,))]
+
+    def ask_again(self, link: str, why: str, records: Sequence[tuple[list[str], str | None]]) -> None:
+        self._writer.execute(_backfill("ask_again"), (self._flow, link, why, json.dumps(records)))
+
+    def taken(self, job: int) -> None:
+        self._writer.execute(_backfill("taken"), (job,))
+
     def reading(self, source: Writer) -> tuple[str, str]:
         snapshot, at, _ = source.query(_sql("reading"))[0]
         return snapshot, at
