@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from replicator.apply.parking import Parking
 from replicator.errors import TooManyParked
-from replicator.model.failure import BY_ITSELF, POLICIES
+from replicator.model.failure import NOT_BY_ONE, POLICIES
 from replicator.ports.state import Parked
 
 BATCH = 100
@@ -50,7 +50,7 @@ class Limit:
     def check(self, parked: Sequence[Parked]) -> None:
         """These are to be parked, too."""
         for one in self._parking.new(parked):
-            if one.reason not in BY_ITSELF:
+            if one.reason not in NOT_BY_ONE:
                 self._reasons[_of(one)] += 1
         count = sum(self._reasons.values())
         refused = sum(n for (_, reason, _), n in self._reasons.items() if reason != BROKEN)

@@ -35,6 +35,14 @@ def check_structure(links: Sequence[Link], tables: Tables) -> list[Finding]:
     return found.in_order()
 
 
+def errors_of_link(checked: Checked) -> list[Finding]:
+    """What is wrong with one link."""
+    found = Findings()
+    for rule in RULES:
+        found.extend(rule(checked))
+    return [finding for finding in found.in_order() if finding.severity == "error"]
+
+
 def tables_needed(links: Sequence[Link]) -> list[tuple[str, TableName]]:
     """What `check_structure` wants to know of: the tables of all sides and lookups, each once."""
     needed = {(side.node, name) for link in links for side in link.sides for name in _catalogued(side)}

@@ -27,7 +27,7 @@ from replicator.engines.postgres.status import (
 )
 from replicator.errors import ConfigurationError, NodeUnavailable, ReplicatorError, SourceLost
 from replicator.model.config import Config
-from replicator.model.failure import BY_ITSELF
+from replicator.model.failure import NOT_BY_ONE
 from replicator.model.finding import Finding
 from replicator.program import names
 from replicator.runtime.clocks import Distance, distances, read_clocks
@@ -209,7 +209,7 @@ def _problems(status: Status) -> list[Finding]:
                 again = f"mend it, then `replicator backfill {copy.link} --from {flow.source}`"
                 problems.append(Finding(where, "S004", message, again))
         for reason, count in sorted(flow.parked.items()):
-            if reason not in BY_ITSELF:
+            if reason not in NOT_BY_ONE:
                 records = "record is" if count == 1 else "records are"
                 message = f"{count:,} {records} parked: {reason}"
                 option = f"--reason '{reason}'" if " " in reason else f"--reason {reason}"

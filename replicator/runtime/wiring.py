@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 
 from replicator.apply.read_ahead import ReadAhead
 from replicator.capture.assemble import Assembler
 from replicator.capture.clock import Clock
+from replicator.capture.feed import Renamed
 from replicator.capture.passed import RelayAssembler
 from replicator.capture.satellites import Satellite
 from replicator.engines.postgres import slots
@@ -28,6 +30,7 @@ from replicator.exchange import Exchange
 from replicator.model.config import Config
 from replicator.model.finding import Finding
 from replicator.model.link import Link, Side
+from replicator.model.pause import Pause
 from replicator.model.table import Table, TableName
 from replicator.model.topology import also_owned, beyond, passed_on, passed_places
 from replicator.pipeline import Flow
@@ -37,6 +40,7 @@ from replicator.program.effects import is_listening
 from replicator.program.program import Program
 from replicator.program.sql import mask_of
 from replicator.program.sql import state as state_table
+from replicator.runtime import drift
 from replicator.runtime.accept import accept
 from replicator.runtime.lint_queries import described
 
@@ -149,14 +153,19 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
             writers[node] = PostgresWriter(node, dsn, origin, settings.lock_timeout_ms, f"{runner()} writes {peer} to {node}")
             sessions.append(writers[node])
         connections = {node: writer.connection for node, writer in writers.items()}
-        tables = complete(read_catalog(links, connections))
-        accept(connections, links, tables, [link.name for link in config.links if link not in links])
+        catalog = read_catalog(links, connections, [])
+        found = drift.look(links, connections, {node: tables_named(links, node) for node in pair})
+        faults = drift.faults(links, catalog, found, connections)
+        tables = complete(drift.as_if_whole(links, catalog, faults))
+        accept(connections, links, tables, [link.name for link in config.links if link not in links], faults)
+        over = partial(found.is_over, connections)
         flows = []
         for source, target in flows_of(links, pair):
             programs = compile_flow(links, tables, source, target, passed_places(config.links, frozenset(pair)))
-            flow = _flow(config, programs, links, tables, writers, source, target, environ, sessions)
+            ends = source, target, environ, sessions
+            flow = _flow(config, programs, links, tables, writers, *ends, found.renamed[source], faults, over)
             flows.append(flow)
-        return Opened(Exchange(flows), sessions)
+        return Opened(Exchange(flows, over), sessions)
     except BaseException:
         for session in sessions:
             session.close()
@@ -173,6 +182,9 @@ def _flow(
     target: str,
     environ: Mapping[str, str],
     sessions: list[PostgresWriter | ReadAhead],
+    renamed: Renamed,
+    faults: Mapping[str, Pause],
+    moved: Callable[[], bool],
 ) -> Flow:
     flow, slot = flow_name(source, target), slot_name(flow_name(source, target))
     numbers = config.node(source).number, config.node(target).number
@@ -197,9 +209,9 @@ def _flow(
     listening = is_listening(links, read, tables, source, target)
     passed = frozenset(origin_name(peer, source) for peer in passed_on(config.links, source, target))
     assembler = (
-        RelayAssembler(feeds, clock, own, saved.lsn, satellites, listening, passed, _owners(config, programs, source))
+        RelayAssembler(feeds, clock, own, saved.lsn, satellites, listening, passed, _owners(config, programs, source), renamed)
         if passed
-        else Assembler(feeds, clock, own, saved.lsn, satellites, listening)
+        else Assembler(feeds, clock, own, saved.lsn, satellites, listening, renamed)
     )
     dsn = dsn_of(config, source, environ)
     stream = ReadAhead(PostgresStream(source, dsn, slot, slot, saved.lsn, assembler, relay=listening or bool(passed)))
@@ -209,7 +221,8 @@ def _flow(
     origins = {p.link.name: frozenset(number[n] for n in beyond(config.links, p.link, source)) for p in programs}
     ends = writers[target], writers[source], reader
     limits = config.settings.parked_limit, config.settings.parked_percent
-    return Flow(flow, numbers, programs, stream, *ends, state, clock, config.settings.batch_rows, limits, origins)
+    size = config.settings.batch_rows
+    return Flow(flow, numbers, programs, stream, *ends, state, clock, size, limits, origins, faults, moved)
 
 
 def _owners(config: Config, programs: Sequence[Program], source: str) -> dict[str, dict[str, int]]:
