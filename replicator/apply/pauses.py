@@ -59,6 +59,8 @@ class Pauses:
             if self._state.pause(pause):
                 fields = {"flow": self._flow, "link": link, "place": pause.place, "hint": pause.hint}
                 log.error("%s: link %s is paused: %s", self._flow, link, pause, extra={"fields": fields})
+            elif pause.stale:
+                self._state.stale(link)
         self.links = self._state.paused() & self._programs.keys()
         return self._go_on(self._parking.kept_links() - self.links)
 

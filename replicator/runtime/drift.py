@@ -15,21 +15,25 @@ import psycopg
 
 from replicator.capture.feed import Renamed
 from replicator.engines.postgres import shapes
+from replicator.engines.postgres.applied import remembered
 from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.pauses import paused
 from replicator.engines.postgres.setup import flow_name, has_state, published, slot_name
 from replicator.engines.postgres.shapes import Shape
 from replicator.mapping.checked import Checked, Tables
-from replicator.mapping.structure import errors_of_link
+from replicator.mapping.structure import errors_of_link, tables_marked
 from replicator.mapping.types import mismatch
+from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link
 from replicator.model.pause import SCHEMA, Pause
 from replicator.model.table import Column, Table, TableName
+from replicator.program.applied import Applied, document_of
 
 log = logging.getLogger("replicator")
 
 Connections = Mapping[str, psycopg.Connection]
 Place = tuple[str, TableName]  # node, table
-UNPUBLISHED = "{node}: {table} was made anew, and its changes do not reach the replicator"
+UNPUBLISHED = "{node}: {table} was made anew: its changes do not reach the replicator"
 UNPUBLISHED_HINT = "`replicator init` publishes it, then `replicator resume {link}`: its records are copied anew"
 MENDED = "then `replicator lint` and `replicator resume {link}`"
 
@@ -41,7 +45,7 @@ class Drift:
     named     node -> tables that the links name
     shapes    those of them that are there
     renamed   node -> what is called otherwise by now
-    changed   tables that are not what they were
+    added     columns that were not there
     retyped   columns of another type, with both types
     remade    tables that are other ones under the same name
     moved     tables that are called otherwise now
@@ -49,7 +53,7 @@ class Drift:
 
     shapes: dict[str, dict[TableName, Shape]] = field(default_factory=dict)
     renamed: dict[str, Renamed] = field(default_factory=dict)
-    changed: set[Place] = field(default_factory=set)
+    added: set[tuple[str, TableName, str]] = field(default_factory=set)
     retyped: dict[tuple[str, TableName, str], tuple[str, str]] = field(default_factory=dict)
     remade: set[Place] = field(default_factory=set)
     moved: dict[Place, TableName] = field(default_factory=dict)
@@ -92,7 +96,6 @@ def look(links: Sequence[Link], connections: Connections, named: Mapping[str, se
                 continue
             is_now = now.get(name)
             if is_now is None:
-                drift.changed.add((node, name))
                 other = elsewhere.get(was.id)
                 if other is None:
                     continue
@@ -101,11 +104,9 @@ def look(links: Sequence[Link], connections: Connections, named: Mapping[str, se
                 is_now = others[other]
             elif is_now.id != was.id:
                 drift.remade.add((node, name))
-                drift.changed.add((node, name))
                 was = is_now
                 _tell(node, f"{name} was made anew")
             elif is_now != was:
-                drift.changed.add((node, name))
                 _tell_changes(drift, node, name, was, is_now, used)
             lost = {c: n for c, n in was.names.items() if c not in is_now.names}
             formerly = {c: n for c, n in {**was.formerly, **lost}.items() if c not in is_now.names and n in is_now.columns}
@@ -138,6 +139,7 @@ def _tell_changes(
 ) -> None:
     for number, (name, kind) in now.columns.items():
         if number not in was.columns:
+            drift.added.add((node, table, name))
             unread = "" if (node, table, name) in used else ": no link reads it"
             _tell(node, f"{table} has a new column {name} ({kind}){unread}")
             continue
@@ -156,13 +158,19 @@ def _tell_changes(
 # -- links that do not fit ---------------------------------------------------------------------------------------------
 
 
-def faults(links: Sequence[Link], tables: Tables, drift: Drift, connections: Connections) -> dict[str, Pause]:
-    """By name, why each link that does not fit its tables has to be paused."""
+def faults(
+    links: Sequence[Link], tables: Tables, drift: Drift, connections: Connections, refused: Sequence[Finding]
+) -> dict[str, Pause]:
+    """By name, why each link that does not fit its tables has to be paused. `refused`: what servers said against queries."""
     by_name = {link.name: link for link in links}
     found = {}
     for link in links:
         checked = Checked(link, by_name, tables)
-        wrong = [*_missing(checked, drift), *_changed_for_the_worse(checked, drift), *_unpublished(link, drift, connections)]
+        wrong = [*_missing(checked, drift), *_changed_for_the_worse(checked, drift)]
+        wrong += unpublished(link, connections, drift.remade)
+        if not wrong:
+            mine = (one for one in refused if isinstance(one.where, Mark) and one.where.path == link.mark.path)
+            wrong += [_of_finding(link, one) for one in mine]
         if wrong:
             more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             found[link.name] = replace(wrong[0], reason=wrong[0].reason + more)
@@ -179,15 +187,15 @@ def unworkable(links: Sequence[Link], tables: Tables, drift: Drift | None = None
 def _missing(checked: Checked, drift: Drift) -> list[Pause]:
     link, found = checked.link, []
     mended = MENDED.format(link=link.name)
-    for finding in errors_of_link(checked):
-        if finding.code == "L501":
-            table = next((t for n, t in _tables_of(link) if finding.message == f"{n} has no table {t}"), None)
-            node = finding.message.split(" ", 1)[0]
-            other = drift.moved.get((node, table)) if table else None
-            hint = f"it is called {other} now: name it so, or rename it back, {mended}" if other else f"{finding.hint}; {mended}"
-            found.append(Pause(link.name, SCHEMA, finding.message, hint, str(finding.where), node, str(table or "")))
+    for node, table, mark in tables_marked(link):
+        if checked.tables.get((node, table), ...) is None:
+            other = drift.moved.get((node, table))
+            hint = f"it is called {other} now: name it so, or rename it back" if other else "make it again, or change the link"
+            pause = Pause(link.name, SCHEMA, f"{node} has no table {table}", f"{hint}, {mended}", str(mark), node, str(table))
+            if pause not in found:
+                found.append(pause)
     for use in checked.uses():
-        own = use.table == link.side(use.node).table if use.node in {s.node for s in link.sides} else False
+        own = use.table == link.side(use.node).table
         table_now = checked.table(use.node) if own else checked.tables.get((use.node, use.table))
         if table_now is None or use.column in table_now.by_name:
             continue
@@ -200,21 +208,24 @@ def _missing(checked: Checked, drift: Drift) -> list[Pause]:
     return found
 
 
+def _of_finding(link: Link, finding: Finding) -> Pause:
+    hint = "; ".join(part for part in (finding.hint, MENDED.format(link=link.name)) if part)
+    return Pause(link.name, SCHEMA, finding.message, hint, str(finding.where))
+
+
 def _tables_of(link: Link) -> set[Place]:
     return {(side.node, table) for side in link.sides for table in side.tables} | set(link.looked_up)
 
 
 def _changed_for_the_worse(checked: Checked, drift: Drift) -> list[Pause]:
-    """What the change of a table has made wrong, though all that the link names is there."""
+    """What a column that is new, or of another type, has made wrong, though all that the link names is there. What was wrong
+    before stays as it was."""
     link = checked.link
-    if not _tables_of(link) & drift.changed:
-        return []
-    mended = MENDED.format(link=link.name)
-    found = [
-        Pause(link.name, SCHEMA, finding.message, f"{finding.hint}; {mended}", str(finding.where))
-        for finding in errors_of_link(checked)
-        if finding.code not in ("L501", "L502")
+    columns = [
+        f"{node}: {table}.{name}" for node, table, name in (*drift.added, *drift.retyped) if (node, table) in _tables_of(link)
     ]
+    errors = [one for one in errors_of_link(checked) if one.code not in ("L501", "L502")]
+    found = [_of_finding(link, one) for one in errors if any(f"{column} " in one.message for column in columns)]
     for copy in checked.copies():
         source, target = link.other(copy.target), link.side(copy.target)
         ends = ((source, copy.source), (target, copy.column))
@@ -223,26 +234,58 @@ def _changed_for_the_worse(checked: Checked, drift: Drift) -> list[Pause]:
         if hit is not None and what:
             side, column = hit
             reason = f"{side.node}: {side.table}.{column.name} is {column.type} now: {what}"
-            hint = f"say with `convert` what is meant, or give the column its type back, {mended}"
+            hint = f"say with `convert` what is meant, or give the column its type back, {MENDED.format(link=link.name)}"
             at = (str(copy.field.mark), side.node, str(side.table), column.name)
             found.append(Pause(link.name, SCHEMA, reason, hint, *at))
     return found
 
 
-def _unpublished(link: Link, drift: Drift, connections: Connections) -> list[Pause]:
-    """Tables that were made anew are not in the publication."""
+def excused(links: Sequence[Link], tables: Tables, connections: Connections, refused: Sequence[Finding]) -> set[str]:
+    """Links that do not fit their tables, though their files are as they were applied, or that are paused anyway: they do not
+    keep the others from running. `refused`: what servers said against queries."""
+    known: dict[str, Applied] = {}
+    found: set[str] = set()
+    for node, connection in connections.items():
+        with translated(node):
+            if has_state(connection):
+                known |= remembered(connection) or {}
+                found |= {one.pause.link for one in paused(connection)}
+    files = {one.where.path for one in refused if isinstance(one.where, Mark)}
+    unfit = set(unworkable(links, tables)) | {link.name for link in links if link.mark.path in files}
+    for link in links:
+        if link.name in unfit and link.name in known and known[link.name].document == document_of(link):
+            found.add(link.name)
+    return found
+
+
+def unpublished(link: Link, connections: Connections, among: Collection[Place] | None = None) -> list[Pause]:
+    """Tables that the link reads and whose changes do not reach the replicator, as those that were made anew. `among`: only these
+    are looked at."""
     found = []
     for source, target in sorted(link.flows):
         side = link.side(source)
-        for table in side.tables:
-            if (source, table) in drift.remade:
-                with translated(source):
-                    there = published(connections[source], slot_name(flow_name(source, target)))
-                if table not in there:
-                    reason = UNPUBLISHED.format(node=source, table=table)
-                    hint = UNPUBLISHED_HINT.format(link=link.name)
-                    found.append(Pause(link.name, SCHEMA, reason, hint, str(side.mark), source, str(table), stale=True))
+        asked = [table for table in side.tables if among is None or (source, table) in among]
+        if not asked:
+            continue
+        with translated(source):
+            there = published(connections[source], slot_name(flow_name(source, target)))
+        for table in asked:
+            if table not in there:
+                reason = UNPUBLISHED.format(node=source, table=table)
+                hint = UNPUBLISHED_HINT.format(link=link.name)
+                found.append(Pause(link.name, SCHEMA, reason, hint, str(side.mark), source, str(table), stale=True))
     return found
+
+
+def remade(link: Link, connections: Connections) -> bool:
+    """Whether a table that the link reads is another one, under the same name, than when it was last looked at."""
+    for source, target in link.flows:
+        with translated(source):
+            was = shapes.seen(connections[source], target)
+            now = shapes.look(connections[source], link.side(source).tables)
+        if any(name in was and was[name].id != shape.id for name, shape in now.items()):
+            return True
+    return False
 
 
 def as_if_whole(links: Sequence[Link], catalog: Tables, broken: Collection[str]) -> dict[Place, Table | None]:

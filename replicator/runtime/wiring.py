@@ -153,9 +153,10 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
             writers[node] = PostgresWriter(node, dsn, origin, settings.lock_timeout_ms, f"{runner()} writes {peer} to {node}")
             sessions.append(writers[node])
         connections = {node: writer.connection for node, writer in writers.items()}
-        catalog = read_catalog(links, connections, [])
+        refused: list[Finding] = []
+        catalog = read_catalog(links, connections, refused)
         found = drift.look(links, connections, {node: tables_named(links, node) for node in pair})
-        faults = drift.faults(links, catalog, found, connections)
+        faults = drift.faults(links, catalog, found, connections, refused)
         tables = complete(drift.as_if_whole(links, catalog, faults))
         accept(connections, links, tables, [link.name for link in config.links if link not in links], faults)
         over = partial(found.is_over, connections)

@@ -3,15 +3,21 @@ What is written meanwhile is kept, in order, and goes on after `resume`. A colum
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from replicator.engines.postgres.pauses import paused, resume
+from replicator.engines.postgres.pauses import pause, paused, resume
+from replicator.errors import ConfigurationError, StructureChanged
+from replicator.exchange import Exchange
 from replicator.mapping.config import load_config
+from replicator.model.pause import Pause
+from replicator.runtime.pausing import go_on as go_on_if_it_fits
+from replicator.runtime.setup import init
 from tests.apply.conftest import Fresh
-from tests.apply.driving import column, parked
+from tests.apply.driving import column, parked, until
 from tests.two_way.pair_of_nodes import Pair
 
 CRM = """
@@ -77,10 +83,19 @@ def write(pair: Pair, *statements: str) -> None:
 
 
 def settle(pair: Pair) -> None:
-    """As the daemon does, which also asks what people want."""
-    for flow in pair.exchange.flows:
-        flow.ask_for_retries()
-    pair.settle()
+    """As the daemon does, which also asks what people want, and looks at the tables when it has been quiet."""
+    for ask in (Exchange.look_at_tables, lambda exchange: None):
+        for flow in pair.exchange.flows:
+            try:
+                flow.ask_for_retries()
+            except StructureChanged:
+                pair.crash()
+                break
+        pair.settle()
+        try:
+            ask(pair.exchange)
+        except StructureChanged:
+            pair.crash()
 
 
 THINGS = "SELECT label, amount FROM thing ORDER BY label"
@@ -122,3 +137,212 @@ def test_a_column_of_the_source_is_renamed(fresh: Fresh, way: str, restart: bool
         assert column(pair, "erp", "SELECT label FROM part") == ["of 3"]
         assert parked(pair) == []
         assert pauses(pair) == {}
+
+
+KEPT = [("dos", 20), ("one", 10)]  # what the ERP has of the records, before and while the link is paused
+BREAKS = {  # DDL, node, what is not there, how it is mended, what the ERP has then
+    "a column of the source is dropped": (
+        "ALTER TABLE item DROP t", "crm", "t", "ALTER TABLE item ADD t text DEFAULT 'again'", [("again", 30), ("one", 12)],
+    ),
+    "a column of the source is no number any more": (
+        "ALTER TABLE item ALTER n TYPE text", "crm", "n", "ALTER TABLE item ALTER n TYPE int USING n::int", [("one", 12), (None, 30)],
+    ),
+    "the table of the source is renamed": (
+        "ALTER TABLE item RENAME TO article", "crm", "", "ALTER TABLE article RENAME TO item", [("one", 12), (None, 30)],
+    ),
+    "a column of the target is dropped": (
+        "ALTER TABLE thing DROP label", "erp", "label", "ALTER TABLE thing ADD label text", None,
+    ),
+    "a column of the target is renamed": (
+        "ALTER TABLE thing RENAME label TO title", "erp", "label", "ALTER TABLE thing RENAME title TO label", [("one", 12), (None, 30)],
+    ),
+    "a column of the target is another type": (
+        "ALTER TABLE thing ALTER label TYPE int USING 1", "erp", "label", "ALTER TABLE thing ALTER label TYPE text USING 'text'",
+        None,
+    ),
+    "the table of the target is renamed": (
+        "ALTER TABLE thing RENAME TO goods", "erp", "", "ALTER TABLE goods RENAME TO thing", [("one", 12), (None, 30)],
+    ),
+    "a column of the target that has to be filled": (
+        "ALTER TABLE thing ADD must int NOT NULL DEFAULT 1; ALTER TABLE thing ALTER must DROP DEFAULT", "erp", None,
+        "ALTER TABLE thing ALTER must SET DEFAULT 2", [("one", 12), (None, 30)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("breaks", BREAKS)
+def test_what_breaks_a_link_pauses_it_alone(fresh: Fresh, way: str, breaks: str) -> None:
+    ddl, node, missing, mends, then = BREAKS[breaks]
+    name = "article" if "article" in ddl else "item"
+    with fresh(CRM, ERP, *links(way)) as pair:
+        write(pair, "INSERT INTO item VALUES (1, 'one', 10), (2, 'dos', 20)")
+        settle(pair)
+        (pair.crm if node == "crm" else pair.erp).execute(ddl)  # type: ignore[call-overload]
+        write(pair, *(statement.replace("item ", f"{name} ") for statement in MEANWHILE))
+        settle(pair)
+        found = pauses(pair)["item"]
+        assert list(pauses(pair)) == ["item"]
+        assert found.by == "schema"
+        assert "item.yaml:" in found.place
+        if missing is not None:
+            assert (found.node, found.table, found.column) == (node, "public.item" if node == "crm" else "public.thing", missing)
+        assert column(pair, "erp", "SELECT t FROM other") == ["goes on"]
+        assert sorted(parked(pair)) == [
+            ("child", ["1"], "waits", None), *(("item", [key], "paused", None) for key in ("1", "2", "3")),
+        ]  # fmt: skip
+        if node == "crm":
+            assert pair.rows("erp", THINGS) == KEPT
+        settle(pair)
+        assert len(parked(pair)) == 4
+        (pair.crm if node == "crm" else pair.erp).execute(mends)  # type: ignore[call-overload]
+        go_on(pair)
+        settle(pair)
+        assert parked(pair) == []
+        assert column(pair, "erp", "SELECT label FROM part") == ["of 3"]
+        if then is not None:
+            assert pair.rows("erp", THINGS) == then
+        write(pair, "UPDATE item SET n = 40 WHERE id = 3")
+        settle(pair)
+        assert column(pair, "erp", "SELECT max(amount) FROM thing") == [40]
+        assert pauses(pair) == {}
+
+
+GOES_ON = {
+    "a column more on the source": ("crm", "ALTER TABLE item ADD fax text", "public.item has a new column fax (text): no link reads it"),
+    "a column more on the target": ("erp", "ALTER TABLE thing ADD fax text", "public.thing has a new column fax (text): no link reads it"),
+    "one less that no link reads": ("crm", "ALTER TABLE item DROP unread", "public.item has no column unread any more: no link reads it"),
+    "a wider column of the source": ("crm", "ALTER TABLE item ALTER n TYPE bigint", "public.item.n is bigint now, it was integer"),
+    "a wider column of the target": ("erp", "ALTER TABLE thing ALTER amount TYPE bigint", "public.thing.amount is bigint now, it was integer"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("change", GOES_ON)
+def test_other_changes_are_noted_once(fresh: Fresh, caplog: pytest.LogCaptureFixture, way: str, change: str) -> None:
+    node, ddl, told = GOES_ON[change]
+    with fresh(CRM, ERP, *links(way)) as pair:
+        write(pair, "INSERT INTO item VALUES (1, 'one', 10)")
+        settle(pair)
+        write(pair, "UPDATE item SET n = 11")
+        (pair.crm if node == "crm" else pair.erp).execute(ddl)  # type: ignore[call-overload]
+        write(pair, "UPDATE item SET t = 'uno'", "INSERT INTO item (id, t, n) VALUES (2, 'two', 20)")
+        if "bigint" in ddl and node == "crm":
+            write(pair, "INSERT INTO item (id, t, n) VALUES (3, 'three', 3000000000)")
+        settle(pair)
+        pair.crash()
+        settle(pair)
+        assert pair.rows("erp", THINGS) == [("two", 20), ("uno", 11)]
+        assert [message for message in caplog.messages if told in message] == [f"{node}: {told}"]
+        assert pauses(pair) == {}
+        assert [row[2:] for row in parked(pair)] == ([("refused", "22003")] if "bigint" in ddl and node == "crm" else [])
+
+
+def stand_still(pair: Pair, link: str = "item") -> None:
+    """What `replicator pause` does."""
+    for node, flow in ((pair.erp, "crm_to_erp"), (pair.crm, "erp_to_crm")):
+        if any(flow == one.name for one in pair.exchange.flows):
+            pause(node, flow, Pause(link, "ann", "ann paused it"))
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["", "restarted"])
+def test_edits_of_both_sides_while_it_is_paused(fresh: Fresh, restart: bool) -> None:
+    """The later edit of each field stands, whichever flow is the first to write, and the conflict is logged."""
+    with fresh(CRM, ERP, *links("two ways")) as pair:
+        write(pair, "INSERT INTO item VALUES (1, 'one', 10), (2, 'two', 20), (3, 'three', 30), (4, 'four', 40)")
+        settle(pair)
+        stand_still(pair)
+        settle(pair)
+        write(pair, "UPDATE item SET t = 'crm first' WHERE id = 1", "UPDATE item SET n = 21 WHERE id = 2")
+        settle(pair)
+        pair.erp.execute("UPDATE thing SET label = 'erp later' WHERE label = 'one'")
+        pair.erp.execute("UPDATE thing SET label = 'zwei' WHERE label = 'two'")
+        pair.erp.execute("UPDATE thing SET label = 'erp first' WHERE label = 'three'")
+        pair.erp.execute("DELETE FROM thing WHERE label = 'four'")
+        settle(pair)
+        write(pair, "UPDATE item SET t = 'crm later' WHERE id = 3", "UPDATE item SET n = 41 WHERE id = 4")
+        settle(pair)
+        assert [row[0] for row in pair.rows("crm", "SELECT t FROM item ORDER BY id")] == ["crm first", "two", "crm later", "four"]
+        if restart:
+            pair.crash()
+        go_on(pair)
+        settle(pair)
+        both = [("crm later", 30), ("erp later", 10), ("zwei", 21)]
+        assert pair.rows("erp", THINGS) == pair.rows("crm", "SELECT t, n FROM item ORDER BY t") == both
+        assert parked(pair) == []
+        clashes = {row[2:5] for row in pair.conflicts() if row[3] == "t"}
+        assert clashes == {("update_origin_differs", "t", "crm"), ("update_origin_differs", "t", "erp")}
+
+
+def test_a_paused_link_does_not_stop_the_flow(fresh: Fresh) -> None:
+    """What is kept counts neither over all nor as a share of a batch."""
+    with fresh(CRM, ERP, *links("one way")) as pair:
+        pair.config = replace(pair.config, settings=replace(pair.config.settings, parked_limit=50, parked_percent=1))
+        settle(pair)
+        stand_still(pair)
+        settle(pair)
+        write(pair, "INSERT INTO item SELECT i, 'x', i FROM generate_series(1, 300) i", "INSERT INTO other VALUES (1, 'goes on')")
+        write(pair, "UPDATE item SET n = n + 1", "DELETE FROM item WHERE id > 200")
+        settle(pair)
+        assert column(pair, "erp", "SELECT t FROM other") == ["goes on"]
+        assert len(parked(pair)) == 300  # one a record, however often it changes
+        assert pair.exchange.flows[0].totals.halted is None
+        go_on(pair)
+        settle(pair)
+        assert pair.rows("erp", "SELECT count(*), sum(amount) FROM thing") == [(200, sum(range(2, 202)))]
+        assert parked(pair) == []
+
+
+def test_a_truncated_table_is_told_of_while_paused_too(fresh: Fresh) -> None:
+    with fresh(CRM, ERP, *links("one way")) as pair:
+        write(pair, "INSERT INTO item VALUES (1, 'one', 10)")
+        settle(pair)
+        stand_still(pair)
+        settle(pair)
+        write(pair, "TRUNCATE item", "INSERT INTO item VALUES (2, 'two', 20)")
+        settle(pair)
+        assert parked(pair) == [("item", ["2"], "paused", None), ("item", ["*"], "truncated", None)]
+        go_on(pair)
+        settle(pair)
+        assert pair.rows("erp", THINGS) == [("one", 10), ("two", 20)]
+        assert parked(pair) == [("item", ["*"], "truncated", None)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_written_before_the_change_is_read_right(fresh: Fresh, way: str) -> None:
+    """No replicator runs while users write, the table changes, and they write on; the file is edited before the next start."""
+    with fresh(CRM, ERP, *links(way)) as pair:
+        write(pair, "INSERT INTO item VALUES (1, 'one', 10), (2, 'two', 20)")
+        settle(pair)
+        pair.crash()
+        write(pair, "UPDATE item SET n = 11 WHERE id = 1", "INSERT INTO item VALUES (3, 'three', 30)")
+        write(pair, "DELETE FROM item WHERE id = 2")
+        write(pair, "ALTER TABLE item RENAME t TO title", "UPDATE item SET title = 'uno' WHERE id = 1")
+        write(pair, "INSERT INTO item (id, title, n) VALUES (4, 'four', 40)")
+        with_file(pair, links(way)[0].replace("{crm: t, erp: label}", "{crm: title, erp: label, name: t}"))
+        settle(pair)
+        assert pair.rows("erp", THINGS) == [("four", 40), ("three", 30), ("uno", 11)]
+        assert (parked(pair), pauses(pair)) == ([], {})
+
+
+def test_a_table_that_is_made_anew(fresh: Fresh) -> None:
+    """Its changes do not come until it is published: then all of its records go through the link once more."""
+    with fresh(CRM, ERP, *links("one way")) as pair:
+        write(pair, "INSERT INTO item VALUES (1, 'one', 10)")
+        settle(pair)
+        write(pair, "DROP TABLE item", "INSERT INTO other VALUES (1, 'goes on')")
+        settle(pair)
+        assert pauses(pair)["item"].reason == "crm has no table public.item"
+        write(pair, "CREATE TABLE item (id int PRIMARY KEY, t text, n int)")
+        write(pair, "INSERT INTO item VALUES (1, 'uno', 11), (5, 'five', 50)")
+        config, environ, nodes = pair.config, pair.environ, {"crm": pair.crm, "erp": pair.erp}
+        [item] = [link for link in config.links if link.name == "item"]
+        with pytest.raises(ConfigurationError, match="made anew"):
+            go_on_if_it_fits(config, nodes, [item], dry_run=False)
+        init(config, environ, False, lambda action: None)
+        assert [one.copied for one in go_on_if_it_fits(config, nodes, [item], dry_run=False)] == [("crm_to_erp",)]
+        settle(pair)
+        until(pair, lambda: pair.rows("erp", THINGS) == [("five", 50), ("uno", 11)])
+        write(pair, "UPDATE item SET n = 12 WHERE id = 1")
+        settle(pair)
+        assert pair.rows("erp", THINGS) == [("five", 50), ("uno", 12)]
