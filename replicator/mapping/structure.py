@@ -35,6 +35,16 @@ def check_structure(links: Sequence[Link], tables: Tables) -> list[Finding]:
     return found.in_order()
 
 
+def not_there(links: Sequence[Link], tables: Tables) -> list[Finding]:
+    """Tables and columns that links name and that do not exist."""
+    found = Findings()
+    by_name = {link.name: link for link in links}
+    for link in links:
+        for rule in (missing_tables, missing_columns):
+            found.extend(rule(Checked(link, by_name, tables)))
+    return found.in_order()
+
+
 def errors_of_link(checked: Checked) -> list[Finding]:
     """What is wrong with one link."""
     found = Findings()

@@ -81,7 +81,7 @@ def copies(config: Config, connections: Connections, names: Sequence[str], sourc
             continue
         target = pair[0] if pair[1] == source else pair[1]
         links = links_between(config, pair)
-        tables = complete({key: table for key, table in catalog.items() if key[0] in pair})
+        tables = complete({key: table for key, table in catalog.items() if key[0] in pair}, links)
         by_name = {link.name: link for link in links}
         programs = {program.link.name: program for program in compile_flow(links, tables, source, target)}
         with translated(target):

@@ -24,7 +24,7 @@ from replicator.mapping.checked import Checked, Tables
 from replicator.mapping.structure import errors_of_link, tables_marked
 from replicator.mapping.types import mismatch
 from replicator.model.finding import Finding, Mark
-from replicator.model.link import Link
+from replicator.model.link import Link, Side
 from replicator.model.pause import SCHEMA, Pause
 from replicator.model.table import Column, Table, TableName
 from replicator.program.applied import Applied, document_of
@@ -286,6 +286,35 @@ def remade(link: Link, connections: Connections) -> bool:
         if any(name in was and was[name].id != shape.id for name, shape in now.items()):
             return True
     return False
+
+
+def called_before(link: Link, old: Applied, connections: Connections) -> dict[str, str]:
+    """Fields of the link that are called otherwise than they were, for a column of theirs is: their names -> those they had."""
+    found = {}
+    gone = {name: columns for name, columns in _columns(old).items() if name not in {field.name for field in link.fields}}
+    for field in link.fields:
+        for name, columns in gone.items():
+            if field.name not in old.fields and columns.keys() == field.columns.keys():
+                now = {side.node: _called_now(link, side, columns.get(side.node), connections) for side in link.sides}
+                if all(now[node] == column for node, column in field.columns.items()):
+                    found[field.name] = name
+    return found
+
+
+def _columns(old: Applied) -> dict[str, dict[str, str]]:
+    return {name: old.document["fields"][name]["columns"] for name in old.fields}
+
+
+def _called_now(link: Link, side: Side, column: str | None, connections: Connections) -> str | None:
+    if column is None:
+        return None
+    with translated(side.node):
+        was = shapes.seen(connections[side.node], link.other(side.node).node).get(side.table)
+        now = shapes.look(connections[side.node], [side.table]).get(side.table)
+    if was is None or now is None or column in now.names:
+        return column
+    number = {**was.formerly, **was.names}.get(column, 0)
+    return now.columns[number][0] if number in now.columns else column
 
 
 def as_if_whole(links: Sequence[Link], catalog: Tables, broken: Collection[str]) -> dict[Place, Table | None]:

@@ -141,7 +141,7 @@ def _require_fit(config: Config, connections: Connections, link: Link) -> None:
     pair = next(pair for pair in node_pairs(config) if {side.node for side in link.sides} == set(pair))
     between = links_between(config, pair)
     broken = drift.unworkable(between, catalog)
-    now = expected(between, complete(drift.as_if_whole(between, catalog, broken)))[link.name]
+    now = expected(between, complete(drift.as_if_whole(between, catalog, broken), between))[link.name]
     changed = False
     for node in pair:
         with translated(node):

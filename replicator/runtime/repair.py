@@ -71,7 +71,7 @@ class Repair:
                 connection.close()
         for pair in node_pairs(config):
             links = links_between(config, pair)
-            tables = complete({key: found for key, found in catalog.items() if key[0] in pair})
+            tables = complete({key: found for key, found in catalog.items() if key[0] in pair}, links)
             by_name = {link.name: link for link in links}
             for source, target in (pair, (pair[1], pair[0])):
                 for program in compile_flow(links, tables, source, target):

@@ -27,8 +27,9 @@ from replicator.engines.postgres.stream import PostgresStream
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError
 from replicator.exchange import Exchange
+from replicator.mapping.structure import not_there
 from replicator.model.config import Config
-from replicator.model.finding import Finding
+from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link, Side
 from replicator.model.pause import Pause
 from replicator.model.table import Table, TableName
@@ -120,8 +121,21 @@ def _described(side: Side, connection: psycopg.Connection, catalog: Catalog, ref
     return {(side.node, name): None if columns is None else Table(name, columns, key, (), "full")}
 
 
-def complete(catalog: Catalog) -> dict[tuple[str, TableName], Table]:
-    """The catalog when every table is there; ConfigurationError naming those that are not."""
+class Unfit(ConfigurationError):
+    """Links name tables or columns that are not there; `findings` say where."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        files = sorted({one.where.path for one in findings if isinstance(one.where, Mark)})
+        message = f"{', '.join(files)}: not what the tables are like"
+        super().__init__(message, "change the link, or the table; `replicator lint` shows everything there is to say about it")
+        self.findings = tuple(findings)
+
+
+def complete(catalog: Catalog, links: Sequence[Link]) -> dict[tuple[str, TableName], Table]:
+    """The catalog when all that the links name is there; ConfigurationError naming what is not."""
+    missing = not_there(links, catalog)
+    if missing:
+        raise Unfit(missing)
     gone = [f"{node}: {name}" for (node, name), found in catalog.items() if found is None]
     if gone:
         raise ConfigurationError(f"tables that links name are not there: {', '.join(gone)}", "run `replicator lint`")
@@ -157,7 +171,7 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
         catalog = read_catalog(links, connections, refused)
         found = drift.look(links, connections, {node: tables_named(links, node) for node in pair})
         faults = drift.faults(links, catalog, found, connections, refused)
-        tables = complete(drift.as_if_whole(links, catalog, faults))
+        tables = complete(drift.as_if_whole(links, catalog, faults), links)
         accept(connections, links, tables, [link.name for link in config.links if link not in links], faults)
         over = partial(found.is_over, connections)
         flows = []
