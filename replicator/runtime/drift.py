@@ -291,14 +291,40 @@ def remade(link: Link, connections: Connections) -> bool:
 def called_before(link: Link, old: Applied, connections: Connections) -> dict[str, str]:
     """Fields of the link that are called otherwise than they were, for a column of theirs is: their names -> those they had."""
     found = {}
-    gone = {name: columns for name, columns in _columns(old).items() if name not in {field.name for field in link.fields}}
-    for field in link.fields:
+    kept = {one.name for one in link.fields}
+    gone = {name: columns for name, columns in _columns(old).items() if name not in kept}
+    for one in link.fields:
         for name, columns in gone.items():
-            if field.name not in old.fields and columns.keys() == field.columns.keys():
+            if one.name not in old.fields and columns.keys() == one.columns.keys():
                 now = {side.node: _called_now(link, side, columns.get(side.node), connections) for side in link.sides}
-                if all(now[node] == column for node, column in field.columns.items()):
-                    found[field.name] = name
+                if all(now[node] == column for node, column in one.columns.items()):
+                    found[one.name] = name
     return found
+
+
+def as_called_now(old: Applied, connections: Connections) -> Applied:
+    """A link as it was applied, with the names that its tables have now: a table that was renamed is still the same, and so are
+    the pairs of its records."""
+    nodes = list(old.shape["keys"])
+    if not set(nodes) <= connections.keys():
+        return old
+    names = {node: _renamed_tables(connections[node], node, next(n for n in nodes if n != node)) for node in nodes}
+    if not any(names.values()):
+        return old
+    keys = {node: {**key, "table": names[node].get(key["table"], key["table"])} for node, key in old.shape["keys"].items()}
+    rest = {
+        what: {node: sorted(names[node].get(name, name) for name in tables) for node, tables in old.shape[what].items()}
+        for what in ("read", "whole")
+    }
+    return replace(old, shape={**old.shape, "keys": keys, **rest})
+
+
+def _renamed_tables(connection: psycopg.Connection, node: str, peer: str) -> dict[str, str]:
+    with translated(node):
+        was = shapes.seen(connection, peer)
+        there = shapes.look(connection, list(was))
+        gone = {shape.id: name for name, shape in was.items() if name not in there}
+        return {str(gone[number]): str(name) for number, name in shapes.named_now(connection, gone).items()}
 
 
 def _columns(old: Applied) -> dict[str, dict[str, str]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psycopg
 
 from replicator.engines.postgres import backfills, history, pauses
-from replicator.engines.postgres.applied import remembered
+from replicator.engines.postgres.applied import remember, remembered
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.pauses import Paused
 from replicator.engines.postgres.setup import flow_name, slot_name
@@ -24,7 +24,7 @@ from replicator.model.config import Config
 from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link
 from replicator.model.pause import Pause
-from replicator.program.applied import blocker
+from replicator.program.applied import Applied, blocker
 from replicator.runtime import drift
 from replicator.runtime.accept import HINT, NotApplied, expected
 from replicator.runtime.backfill import BACKFILL
@@ -96,10 +96,9 @@ def go_on(config: Config, connections: Connections, links: Sequence[Link], dry_r
     names = {link.name for link in links}
     found = standing_still(connections, names)
     waiting = [link for link in links if any(one.pause.link == link.name for one in found)]
-    for link in waiting:
-        _require_fit(config, connections, link)
+    fitting = [(link, _require_fit(config, connections, link)) for link in waiting]
     done = []
-    for link in waiting:
+    for link, applied in fitting:
         mine = {one.flow: one for one in found if one.pause.link == link.name}
         copied, anew = [], drift.remade(link, connections)
         for source, target in sorted(link.flows):
@@ -113,6 +112,9 @@ def go_on(config: Config, connections: Connections, links: Sequence[Link], dry_r
                 if pauses.resume(connections[target], flow, link.name) and flow in copied:
                     backfills.cancel(connections[target], flow, link.name, BACKFILL)
                     backfills.ask(connections[target], flow, link.name, BACKFILL)
+        for side in link.sides if not dry_run else ():
+            with translated(side.node):
+                remember(connections[side.node], [applied])
         done.append(Resumed(link.name, sum(one.kept for one in mine.values()), tuple(copied)))
     return done
 
@@ -127,7 +129,8 @@ def running(connections: Connections, links: Sequence[Link]) -> bool:
     return True
 
 
-def _require_fit(config: Config, connections: Connections, link: Link) -> None:
+def _require_fit(config: Config, connections: Connections, link: Link) -> Applied:
+    """How the link is to be remembered."""
     catalog = read_catalog(config.links, connections, [])
     wrong = _of(link, errors_of(check_structure(config.links, catalog)))
     whole = not errors_of(check_structure(config.links, catalog))
@@ -146,13 +149,14 @@ def _require_fit(config: Config, connections: Connections, link: Link) -> None:
     for node in pair:
         with translated(node):
             before = (remembered(connections[node]) or {}).get(link.name)
-        why = blocker(before, now)
+        why = blocker(None if before is None else drift.as_called_now(before, connections), now)
         if why is not None:
             raise NotApplied(f"link {link.name} {why}", f"stop `replicator run`; {HINT}; then resume it, and start `run` again")
         changed |= before is not None and before.document != now.document
     if changed and running(connections, [link]):
         hint = f"stop `replicator run`, `replicator resume {link.name}`, and start it again"
         raise Unread(f"link {link.name}: its file has changed since the replicator that runs was started", hint)
+    return now
 
 
 def _of(link: Link, findings: Sequence[Finding]) -> list[Finding]:

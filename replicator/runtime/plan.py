@@ -47,7 +47,7 @@ from replicator.program.projection import Tables
 from replicator.program.sql import state
 from replicator.program.state import link_tables
 from replicator.runtime.accept import expected
-from replicator.runtime.drift import called_before
+from replicator.runtime.drift import as_called_now, called_before
 from replicator.runtime.needs import source_work
 from replicator.runtime.wiring import complete, flows_of, links_between, node_pairs, read_catalog
 
@@ -119,7 +119,10 @@ def make_plan(config: Config, connections: Connections) -> Plan:
             plan.wanted[node].update(found)
         plan.flows += flows_of(links, pair)
     _require_sources(connections, plan.flows)
-    remembers = {node: plan.wanted[node] if links is None else links for node, links in known.items()}
+    remembers = {
+        node: plan.wanted[node] if links is None else {name: as_called_now(link, connections) for name, link in links.items()}
+        for node, links in known.items()
+    }
     plan.links = _link_changes(config, plan.wanted, remembers)
     for node in connections:
         with translated(node):
