@@ -346,3 +346,52 @@ def test_a_table_that_is_made_anew(fresh: Fresh) -> None:
         write(pair, "UPDATE item SET n = 12 WHERE id = 1")
         settle(pair)
         assert pair.rows("erp", THINGS) == [("five", 50), ("uno", 12)]
+
+
+OF_OTHERS = "CREATE TABLE note (id int PRIMARY KEY, item_id int, t text); CREATE TABLE kind (code text PRIMARY KEY, no int);"
+LOOKED_UP = "link: item\ncrm: {table: item, key: id}\nerp: {table: thing, key: no}\nflow: crm -> erp\nfields:\n  - {crm: t, erp: label}\n  - {crm: n, erp: amount, lookup: {table: kind, by: no, key: no, on: erp, missing: null}}\n"
+DERIVED = 'link: item\ncrm: {table: item, key: id, derived: {x: "select max(q.t) from public.note q where q.item_id = crm.id"}}\nerp: {table: thing, key: no}\nflow: crm -> erp\nfields:\n  - {crm: x, erp: label}\n  - {crm: n, erp: amount}\n'
+QUERY = 'link: item\ncrm: {query: "select i.id, i.n, q.t from public.item i join public.note q on q.item_id = i.id", key: id}\nerp: {table: thing, key: no}\nflow: crm -> erp\nfields:\n  - {crm: t, erp: label}\n  - {crm: n, erp: amount}\n'
+EXTENDS = "link: item\ncrm: {table: note, key: id, extends: {table: item, key: id}}\nerp: {table: thing, key: no}\nflow: crm -> erp\nfields:\n  - {crm: t, erp: label}\n  - {crm: n, erp: amount}\n"
+BESIDE = {  # link, DDL on which node, how it is mended
+    "a table looked up in is gone": (LOOKED_UP, "erp", "ALTER TABLE kind RENAME TO sort", "ALTER TABLE sort RENAME TO kind"),
+    "a column looked up by is gone": (LOOKED_UP, "erp", "ALTER TABLE kind RENAME no TO nr", "ALTER TABLE kind RENAME nr TO no"),
+    "a derived column reads what is gone": (DERIVED, "crm", "ALTER TABLE note RENAME t TO u", "ALTER TABLE note RENAME u TO t"),
+    "a derived column reads a table that is gone": (DERIVED, "crm", "ALTER TABLE note RENAME TO memo", "ALTER TABLE memo RENAME TO note"),
+    "a query reads what is gone": (QUERY, "crm", "ALTER TABLE note RENAME t TO u", "ALTER TABLE note RENAME u TO t"),
+    "a query reads a table that is gone": (QUERY, "crm", "ALTER TABLE note RENAME TO memo", "ALTER TABLE memo RENAME TO note"),
+    "a table that is extended lacks a column": (EXTENDS, "crm", "ALTER TABLE item RENAME n TO m", "ALTER TABLE item RENAME m TO n"),
+    "the key is called otherwise": (links("one way")[0], "crm", "ALTER TABLE item RENAME id TO nr", "ALTER TABLE item RENAME nr TO id"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_what_a_link_reads_beside_its_record(fresh: Fresh, what: str) -> None:
+    link, node, ddl, mends = BESIDE[what]
+    with fresh(CRM + OF_OTHERS, ERP + OF_OTHERS, link, OTHER) as pair:
+        pair.erp.execute("INSERT INTO kind VALUES ('ten', 10), ('twelve', 12), ('thirty', 30)")
+        write(pair, "INSERT INTO item VALUES (1, 'one', 10)", "INSERT INTO note VALUES (1, 1, 'one')")
+        settle(pair)
+        assert pair.rows("erp", THINGS) == [("one", 10)]
+        (pair.crm if node == "crm" else pair.erp).execute(ddl)  # type: ignore[call-overload]
+        note, text = "memo" if "memo" in ddl else "note", "u" if "TO u" in ddl else "t"
+        key, number = "nr" if "id TO" in ddl else "id", "m" if "TO m" in ddl and "memo" not in ddl else "n"
+        write(
+            pair,
+            f"UPDATE item SET {number} = 12 WHERE {key} = 1",
+            f"INSERT INTO item ({key}, t, {number}) VALUES (3, 'three', 30)",
+        )
+        write(pair, f"INSERT INTO {note} (id, item_id, {text}) VALUES (3, 3, 'three')", "INSERT INTO other VALUES (1, 'goes on')")
+        settle(pair)
+        assert list(pauses(pair)) == ["item"]
+        assert "item.yaml:" in pauses(pair)["item"].place
+        assert column(pair, "erp", "SELECT t FROM other") == ["goes on"]
+        assert pair.rows("erp", THINGS) == [("one", 10)]
+        pair.crash()
+        settle(pair)
+        (pair.crm if node == "crm" else pair.erp).execute(mends)  # type: ignore[call-overload]
+        [item] = [one for one in pair.config.links if one.name == "item"]
+        go_on_if_it_fits(pair.config, {"crm": pair.crm, "erp": pair.erp}, [item], dry_run=False)
+        settle(pair)
+        until(pair, lambda: pair.rows("erp", THINGS) == [("one", 12), ("three", 30)])
+        assert parked(pair) == []
