@@ -17,6 +17,7 @@ import psycopg
 from replicator.engines.postgres import backfills
 from replicator.engines.postgres.backfills import BackfillState
 from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.pauses import require_going
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
 from replicator.engines.postgres.slots import slot_state
 from replicator.errors import ConfigurationError, ReplicatorError
@@ -87,6 +88,7 @@ def copies(config: Config, connections: Connections, names: Sequence[str], sourc
         with translated(target):
             if not has_state(connections[target]):
                 raise ConfigurationError(f"{target} is not initialised", "run `replicator init` first")
+            require_going(connections[target], asked or {link.name for link in links})
             open_ones = {
                 (state.flow, state.link): state
                 for state in backfills.states(connections[target])

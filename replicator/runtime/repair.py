@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from replicator.engines.postgres import backfills
+from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.pauses import require_going
 from replicator.engines.postgres.setup import flow_name
 from replicator.engines.postgres.sql import statement
 from replicator.engines.postgres.writer import PostgresWriter
@@ -89,6 +91,10 @@ class Repair:
 
     def plan(self, report: Report, prefer: str | None, limit: int | None) -> Plan:
         plan = Plan()
+        differing = {result.link for result in report.links if len(result.differences)}
+        for node, session in self._sessions.items():
+            with translated(node):
+                require_going(session.connection, differing)
         for result in report.links:
             link = self._links[result.link]
             for some in _some(result.differences):

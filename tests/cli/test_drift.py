@@ -204,3 +204,13 @@ def test_metrics_tell_of_it(ready: Site, monkeypatch: pytest.MonkeyPatch) -> Non
         ready("pause", "contact")
         until(lambda: scrape(port)["link_paused", "crm_to_erp", "contact"] == 1.0)
         assert scrape(port)["link_paused", "crm_to_erp", "customer"] == 0.0
+
+
+@pytest.mark.parametrize("command", [["backfill", "--from", "crm"], ["reconcile", "--repair"]], ids=lambda c: c[0])
+def test_nobody_waits_for_a_link_that_is_paused(ready: Site, command: list[str]) -> None:
+    account(ready)
+    ready("pause", "customer")
+    result = ready(*command)
+    assert result.code == 2
+    assert result.one_line("link customer is paused")
+    assert result.one_line("`replicator resume customer` first")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
 
 from replicator.engines.postgres.sql import statement
+from replicator.errors import ConfigurationError
 from replicator.model.pause import Pause
 
 
@@ -31,6 +33,14 @@ def paused(connection: psycopg.Connection) -> list[Paused]:
         Paused(flow, since, Pause(link, by, reason, hint, place, node, table, column, stale), kept)
         for flow, link, since, by, reason, hint, place, node, table, column, stale, kept in rows
     ]
+
+
+def require_going(connection: psycopg.Connection, links: Collection[str]) -> None:
+    """Raises ConfigurationError if one of these is paused: what somebody would wait for would not come."""
+    for one in paused(connection):
+        if one.pause.link in links:
+            name = one.pause.link
+            raise ConfigurationError(f"link {name} is paused: {one.pause.reason}", f"`replicator resume {name}` first")
 
 
 def values_of(flow: str, pause: Pause) -> tuple[str | bool, ...]:
