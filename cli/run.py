@@ -184,9 +184,11 @@ def _refuse_errors(session: Session, config: Config, patient: bool) -> None:
             found = [*refused, *check_structure(config.links, catalog)]
             errors = [one for one in errors_of(found) if not (isinstance(one.where, Mark) and one.where.path in files)]
         else:
+            if refused:
+                catalog = read_catalog(config.links, connections)  # says what is wrong, and where
             if not unreachable:
                 check_applied(config, connections, catalog)
-            errors = errors_of(check_links(config, connections, catalog, refused))
+            errors = errors_of(check_links(config, connections, catalog))
     finally:
         close_all(connections)
     if errors:

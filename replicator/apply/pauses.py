@@ -31,8 +31,7 @@ log = logging.getLogger("replicator")
 
 AT_ONCE = 1_000  # kept changes that are tried again in one step
 POLICY = BY_REASON["paused"]
-UNREAD = "changes came without the columns that tell of which record they are"
-UNREAD_HINT = "see to the link's key, then `replicator resume`: its records are copied anew"
+UNREAD_HINT = "mend the link or the table, then `replicator resume`: its records are copied anew"
 
 
 class Pauses:
@@ -104,11 +103,10 @@ class Pauses:
 
     def unread(self, batch: Batch) -> None:
         """In the transaction that is open: what came and cannot be kept makes its links stale, and pauses those that go on."""
-        for link in sorted(batch.unread):
+        for link, why in sorted(batch.unread.items()):
             mark = str(self._programs[link].link.mark)
-            if self._state.pause(Pause(link, SCHEMA, UNREAD, UNREAD_HINT, mark, self._programs[link].source)):
-                log.error(
-                    "%s: link %s is paused: %s", self._flow, link, UNREAD, extra={"fields": {"flow": self._flow, "link": link}}
-                )
+            if self._state.pause(Pause(link, SCHEMA, why, UNREAD_HINT, mark, self._programs[link].source)):
+                fields = {"flow": self._flow, "link": link, "place": mark}
+                log.error("%s: link %s is paused: %s", self._flow, link, why, extra={"fields": fields})
             self.links.add(link)
             self._state.stale(link)

@@ -63,7 +63,7 @@ class Assembler:
         self._listening = listening
         self._renamed = renamed or Renamed()
         self._relations: dict[int, Relation] = {}
-        self._unread: dict[int, set[str]] = {}  # relation -> links that cannot tell what its rows are about
+        self._unread: dict[int, dict[str, str]] = {}  # relation -> links that have no use for its rows, and why
         self._caused = False  # whether the open transaction is one of these, and counts
         self._skip_to = skip_to
         self._bound: dict[int, list[BoundFeed]] = {}
@@ -207,11 +207,11 @@ class Assembler:
         if self._relations.get(message.id) != message:
             self._relations[message.id] = message
             self._batch.restructured = True
-        feeds, unread = [], set()
+        feeds, unread = [], dict[str, str]()
         for feed in self._feeds.get(name, ()):
             found = bind(feed, message, self._renamed)
-            if found is None:
-                unread.add(feed.link)
+            if isinstance(found, str):
+                unread[feed.link] = found
             else:
                 feeds.append(found)
         known = self._raw.get(message.id)
@@ -222,7 +222,7 @@ class Assembler:
         for satellite in self._satellites.get(name, ()):
             of_table = bind_satellite(satellite, message, self._renamed)
             if of_table is None:
-                unread.add(satellite.link)
+                unread[satellite.link] = f"changes of {name} came without what the link reads there"
             else:
                 beside.append(of_table)
         if beside:

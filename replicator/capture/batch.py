@@ -333,7 +333,7 @@ class Batch:
     complete: bool = True
     truncated: list[str] = field(default_factory=list)
     restructured: bool = False  # a table is not what it was when its rows were last read
-    unread: set[str] = field(default_factory=set)  # links that a change concerns of which nobody can tell the record
+    unread: dict[str, str] = field(default_factory=dict)  # links that had no use for a change that concerns them, and why
     begun: set[int] = field(default_factory=set)  # numbers of the transactions that begin in it
 
     def __bool__(self) -> bool:

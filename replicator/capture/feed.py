@@ -131,17 +131,27 @@ def mask_of_all(masks: Iterable[int]) -> int:
 @dataclass(frozen=True, slots=True)
 class Renamed:
     """Tables and columns that links know by another name than they have by now. `tables`: identifier -> the links' name, of every
-    table that they read; `columns`: the links' name -> today's. What is on the wire may be older or newer than that."""
+    table that they read; `columns`: the links' name -> today's. What is on the wire may be older or newer than that.
+    `generated`: columns that the server computes, and may never send."""
 
     tables: Mapping[int, TableName] = field(default_factory=dict)
     columns: Mapping[TableName, Mapping[str, str]] = field(default_factory=dict)
+    generated: Mapping[TableName, frozenset[str]] = field(default_factory=dict)
 
     def table(self, relation: Relation) -> TableName:
         return self.tables.get(relation.id) or TableName(relation.namespace, relation.name)
 
 
-def bind(feed: Feed, relation: Relation, renamed: Renamed) -> BoundFeed | None:
-    """None: there is no key in it, so nobody can say of which record a row is. Any other column may be absent."""
+KEYLESS = "changes came without the columns that tell of which record they are"
+UNSENT = (
+    "changes came without {columns}: generated columns are sent by PostgreSQL 18 and later, if the publication says so;"
+    " `derived` computes it anywhere"
+)
+
+
+def bind(feed: Feed, relation: Relation, renamed: Renamed) -> BoundFeed | str:
+    """Or why the rows are of no use to the link: there is no key in them, or what is not there never comes. Any other column may
+    be absent."""
     table = renamed.table(relation)
     today = renamed.columns.get(table, {})
     places = {column.name: place for place, column in enumerate(relation.columns)}
@@ -154,6 +164,9 @@ def bind(feed: Feed, relation: Relation, renamed: Renamed) -> BoundFeed | None:
     found = [None if name is None else places.get(name, places.get(today.get(name, ""))) for name in wired]
     absent = mask_of_all(1 << i for i, name in enumerate(wired) if name is not None and found[i] is None)
     if absent & ((1 << feed.keys) - 1):
-        return None
+        return KEYLESS
+    unsent = [name for name in wired if name in renamed.generated.get(table, ()) and name not in places]
+    if unsent:
+        return UNSENT.format(columns=", ".join(map(str, unsent)))
     positions = tuple(-1 if place is None else place for place in found)
     return BoundFeed(feed, positions, bool(feed.parts), absent)

@@ -6,7 +6,7 @@ The only module that knows both the pipeline and the engines.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import psycopg
@@ -178,7 +178,8 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
         for source, target in flows_of(links, pair):
             programs = compile_flow(links, tables, source, target, passed_places(config.links, frozenset(pair)))
             ends = source, target, environ, sessions
-            flow = _flow(config, programs, links, tables, writers, *ends, found.renamed[source], faults, over)
+            renamed = replace(found.renamed[source], generated=_generated(tables, source))
+            flow = _flow(config, programs, links, tables, writers, *ends, renamed, faults, over)
             flows.append(flow)
         return Opened(Exchange(flows, over), sessions)
     except BaseException:
@@ -238,6 +239,11 @@ def _flow(
     limits = config.settings.parked_limit, config.settings.parked_percent
     size = config.settings.batch_rows
     return Flow(flow, numbers, programs, stream, *ends, state, clock, size, limits, origins, faults, moved)
+
+
+def _generated(tables: Mapping[tuple[str, TableName], Table], node: str) -> dict[TableName, frozenset[str]]:
+    found = {name: frozenset(c.name for c in table.columns if c.generated) for (at, name), table in tables.items() if at == node}
+    return {name: columns for name, columns in found.items() if columns}
 
 
 def _owners(config: Config, programs: Sequence[Program], source: str) -> dict[str, dict[str, int]]:

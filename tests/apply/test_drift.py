@@ -395,3 +395,16 @@ def test_what_a_link_reads_beside_its_record(fresh: Fresh, what: str) -> None:
         settle(pair)
         until(pair, lambda: pair.rows("erp", THINGS) == [("one", 12), ("three", 30)])
         assert parked(pair) == []
+
+
+def test_a_generated_column_that_is_never_sent(fresh: Fresh) -> None:
+    """Before PostgreSQL 18. Its values would stay what they were for ever: the link is paused instead, and says why."""
+    table = CRM.replace("t text, n int", "t text GENERATED ALWAYS AS (upper(unread)) STORED, n int", 1)
+    with fresh(table, ERP, links("one way")[0]) as pair:
+        write(pair, "INSERT INTO item (id, n, unread) VALUES (1, 10, 'one')")
+        settle(pair)
+        if pair.crm.info.server_version >= 180000:
+            assert (pauses(pair), pair.rows("erp", THINGS)) == ({}, [("ONE", 10)])
+            return
+        assert pauses(pair)["item"].reason.startswith("changes came without t: generated columns are sent by PostgreSQL 18")
+        assert (pauses(pair)["item"].stale, pair.rows("erp", THINGS)) == (True, [])
