@@ -39,6 +39,8 @@ COMMANDS = {
     "status": ("status", "status"),
     "conflicts": ("conflicts", "app"),
     "parked": ("parked", "app"),
+    "pause": ("pausing", "pause"),
+    "resume": ("pausing", "resume"),
     "test": ("test", "run_tests"),
     "reconcile": ("reconcile", "reconcile"),
     "explain": ("explain", "explain"),

@@ -20,7 +20,10 @@ import typer
 
 from replicator.apply.outcome import Totals
 from replicator.errors import NodeUnavailable, ReplicatorError
+from replicator.mapping.structure import check_structure
 from replicator.model.config import Config
+from replicator.model.finding import Finding, Mark
+from replicator.runtime import drift
 from replicator.runtime.daemon import Daemon
 from replicator.runtime.drain import Drain, Idle, all_flows
 from replicator.runtime.lint import check_links, close_all, connect_all, errors_of
@@ -166,16 +169,26 @@ def _rounds(session: Session, config: Config, every: str | None) -> Iterator[Non
 
 
 def _refuse_errors(session: Session, config: Config, patient: bool) -> None:
-    """What lint finds on the servers. A daemon starts without a server that is away and waits for it (`patient`)."""
+    """What lint finds on the servers. A daemon starts without a server that is away and waits for it (`patient`). Links that a
+    changed table has broken do not keep the others from running: they are paused."""
     connections, unreachable = connect_all(config, session.environ, "run")
     try:
         if unreachable and not patient:
             first = unreachable[0]
             raise NodeUnavailable(f"{first.where}: {first.message}", first.hint, node=str(first.where))
-        catalog = read_catalog(config.links, connections)
-        if not unreachable:
-            check_applied(config, connections, catalog)
-        errors = errors_of(check_links(config, connections, catalog))
+        refused: list[Finding] = []
+        catalog = read_catalog(config.links, connections, refused)
+        excused = drift.excused(config.links, catalog, connections, refused)
+        if excused:
+            files = {link.mark.path for link in config.links if link.name in excused}
+            found = [*refused, *check_structure(config.links, catalog)]
+            errors = [one for one in errors_of(found) if not (isinstance(one.where, Mark) and one.where.path in files)]
+        else:
+            if refused:
+                catalog = read_catalog(config.links, connections)  # says what is wrong, and where
+            if not unreachable:
+                check_applied(config, connections, catalog)
+            errors = errors_of(check_links(config, connections, catalog))
     finally:
         close_all(connections)
     if errors:

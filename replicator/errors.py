@@ -53,8 +53,8 @@ class SourceLost(ReplicatorError):
     """The slot, server or timeline is not the one the checkpoint speaks of: changes may be missing."""
 
 
-class StructureChanged(ReplicatorError):
-    """A table no longer has what a link needs."""
+class StructureChanged(NodeUnavailable):
+    """A table is not what it was when the flows were started: they start anew, at once, with it as it is now."""
 
 
 class TooManyParked(ReplicatorError):

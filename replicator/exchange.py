@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from replicator.apply.outcome import Step
-from replicator.errors import ReplicatorError, TooManyParked, WriteFailed
+from replicator.errors import ReplicatorError, StructureChanged, TooManyParked, WriteFailed
 from replicator.model.failure import POLICIES
 from replicator.pipeline import Flow
 
@@ -25,8 +25,10 @@ HALTED_SECONDS = 60.0, 600.0  # and of one that would park too much
 class Exchange:
     """Two nodes and the flows between them, in turns: each sees all that the other has done before it goes on."""
 
-    def __init__(self, flows: Sequence[Flow]) -> None:
+    def __init__(self, flows: Sequence[Flow], moved: Callable[[], bool]) -> None:
+        """`moved`: whether a table of the links is not what it was when the flows were made."""
         self.flows = tuple(flows)
+        self._moved = moved
         self.turned = time.monotonic()  # when the loop last came round, or the next part of a large transaction was begun
         self._blocked: dict[str, tuple[float, float]] = {}  # flow -> (not before, pause)
         backs: tuple[Flow | None, ...] = tuple(reversed(self.flows)) if len(self.flows) == 2 else (None,)
@@ -36,7 +38,8 @@ class Exchange:
             flow.recover()
 
     def turn(self) -> list[Step]:
-        """One step of each flow that is not waiting for somebody's lock. A large transaction is finished first."""
+        """One step of each flow that is not waiting for somebody's lock. A large transaction is finished first. Raises
+        StructureChanged where the flows have to be made anew."""
         steps = []
         self.turned = time.monotonic()
         for flow in self.flows:
@@ -50,6 +53,8 @@ class Exchange:
                     steps.append(step)
                     step = flow.step()
             except (WriteFailed, TooManyParked) as error:
+                if isinstance(error, TooManyParked) or error.kind == "broken":
+                    self.look_at_tables()
                 self._wait_for(flow, error, pause)
                 continue
             self._blocked.pop(flow.name, None)
@@ -59,6 +64,12 @@ class Exchange:
             if step is not None:
                 steps.append(step)
         return steps
+
+    def look_at_tables(self) -> None:
+        """Raises StructureChanged if one is not what it was. Now and then too: of a table that is gone no stream speaks."""
+        if self._moved():
+            names = " and ".join(flow.name for flow in self.flows)
+            raise StructureChanged(f"{names}: a table has changed", "the flows start anew with the tables as they are")
 
     def _wait_for(self, flow: Flow, error: ReplicatorError, pause: float) -> None:
         """The flow stands still for a while, each time longer. Raises what does not pass by itself."""

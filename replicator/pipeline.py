@@ -5,7 +5,9 @@ A `Flow` leads from a source to a target. Its `step` does, in this order:
     read        whole transactions from the source's stream, one net change per row (capture/)
     gather      plus what the source answered itself by then, and parked changes that may go now
     derive      plus what the links read on the source beside the row; records that only that concerns
+    complete    plus columns that the table did not have when a row was written
     heal        edits that were read late are put right on their own node
+    keep        less what is of links that are paused: it is parked
     write       in ONE transaction on the target, link by link, parents first:
                     stage, project, adopt, hold, contest, weigh, insert, pair, put back, update;
                 then deletes, children first; then the ledger, and what must return
@@ -31,23 +33,25 @@ from replicator.apply.backfill import Backfill
 from replicator.apply.careful import UNIQUE_VIOLATION, WOKEN, WORTH_ANOTHER_TRY, CarefulWrite, at_fault
 from replicator.apply.confirm import Confirm
 from replicator.apply.derive import await_visible, derive
-from replicator.apply.gather import meet, newest_of, newest_waited, rejoin, take_up
+from replicator.apply.gather import complete, meet, newest_of, newest_waited, rejoin, take_up
 from replicator.apply.healing import Healing
 from replicator.apply.limit import Limit
 from replicator.apply.mirror import mirror, unmirrored
 from replicator.apply.outcome import MirrorRow, Outcome, Step, Totals
 from replicator.apply.pace import Pace
 from replicator.apply.parking import Parking
+from replicator.apply.pauses import Pauses
 from replicator.apply.waiting import parked_ids, truncated
 from replicator.apply.wishes import Wishes
 from replicator.apply.write import BatchWrite, Changes, Staged
 from replicator.capture.batch import Batch
 from replicator.capture.clock import Clock
-from replicator.capture.edits import Edits
+from replicator.capture.edits import Edits, edits_of
 from replicator.capture.payload import from_json
-from replicator.errors import NodeUnavailable, TooManyParked, WriteFailed
+from replicator.errors import NodeUnavailable, StructureChanged, TooManyParked, WriteFailed
 from replicator.model import stamp
 from replicator.model.failure import POLICIES, TRIES
+from replicator.model.pause import Pause
 from replicator.model.position import text as position_text
 from replicator.ports.state import FlowState
 from replicator.ports.stream import Stream
@@ -72,11 +76,14 @@ class Flow:
         batch_rows: int,
         limits: tuple[int, int],
         beyond: Mapping[str, frozenset[int]],
+        broken: Mapping[str, Pause],
+        moved: Callable[[], bool],
     ) -> None:
         """nodes: the numbers of source and target. `source`: the session that writes on the source for this pair of nodes.
         `reader`: one more session there, for reading ahead.
         `clock`: stamps the source's transactions. `limits`: see apply/limit.py.
-        `beyond`: link -> numbers of the nodes whose edits come from the source."""
+        `beyond`: link -> numbers of the nodes whose edits come from the source. `broken`: why links that do not fit their tables
+        are paused. `moved`: whether a table is not what it was when the programs were made."""
         self.name = name
         self.programs = {program.link.name: program for program in programs}
         self.stream = stream
@@ -94,6 +101,8 @@ class Flow:
         self._batch_rows = batch_rows
         self._parking = Parking()
         self._limit = Limit(name, *limits, self._parking)
+        self.pauses = Pauses(name, self.programs, state, self._parking, broken)
+        self._moved = moved
         self.wishes = Wishes(name, self.programs, writer, source, state, self._parking)
         self._reads_source = any(p.derive or p.heal for p in programs)
         self._failures = 0  # of this batch so far, of a kind that is gone when the same is tried again
@@ -119,13 +128,16 @@ class Flow:
         edits = back.edits if back else {}
         programs = back.programs if back else {}
         self._write = BatchWrite(self.programs, self._writer, self._source, self._state, edits, self._target_number, programs)
+        writer, source, parking = self._writer, self._source, self._parking
         self._careful = CarefulWrite(
-            self.programs, self._write, self._writer, self._source, self._state, self._parking, self._limit
+            self.programs, self._write, writer, source, self._state, parking, self._limit, self.pauses, self._moved
         )
         self._healing = Healing(self.programs, self.edits, self._source)
         for session in (self._writer, self._source):
             session.begin()
-        for program in self.programs.values():
+        for link, program in self.programs.items():
+            if link in self.pauses.broken:
+                continue
             for ddl in program.setup:
                 self._writer.execute(ddl)
             for helper in (program.mirror, program.heal):
@@ -141,10 +153,12 @@ class Flow:
         self._answers.upto = saved.returned
         self.clock.last = saved.stamp
         self._parking.load(self._state.parked_keys())
-        self.backfill.load()
+        self._going_on = self.pauses.begin()
+        self.backfill.load(self.pauses.links)
 
     def recover(self) -> None:
         """After both flows are prepared: what a crash left half way is finished first."""
+        self._go_on(self._going_on)
         back = self._back
         if back is None:
             return
@@ -153,7 +167,7 @@ class Flow:
         for job, link, why, records in self._state.left_behind(back.name):
             back._state.ask_again(link, why, records)
             self._state.taken(job)
-            back.backfill.load()
+            back.backfill.load(back.pauses.links)
         for number, link, payload in self._state.outbox(back.name, back._answers.upto):
             if link in back.programs:
                 back._answers.waiting.append((number, link, from_json(payload, back.programs[link].feed.columns)))
@@ -173,6 +187,8 @@ class Flow:
         at = time.perf_counter()
         batch = self._pending or self.stream.read(self._batch_rows)
         at = self.totals.spent("read", at)
+        if batch is not None and batch.restructured and self._pending is None and self._moved():
+            raise StructureChanged(f"{self.name}: a table has changed", "the flows start anew with the tables as they are")
         if batch is None:
             batch = Batch()
             if not self._something_else():
@@ -182,14 +198,21 @@ class Flow:
         started = time.monotonic()
         if batch.begun and self._reads_source:
             await_visible(self.stream, self._source, batch)
-        changes = self._gather(batch)
-        derive(self.programs, self._source, batch, changes)
+        due = self.pauses.due() if not self._midway else set()
+        changes = self._gather(batch, due)
+        derive(self.programs, self._source, batch, changes, self.pauses.broken)
+        lacking = complete(self.programs, self._source, changes, self.pauses.broken)
         self._heal(changes)
         self.backfill.meet(changes)
+        kept = self.pauses.keep(changes)
         at, copied = self.totals.spent("prepare", at), self._write.copied
         staged = self._write.staged()
         try:
             self._carried.add(self._write_batch(batch, changes))
+            self._carried.add(lacking)
+            self._carried.add(kept)
+            if batch.unread:
+                self.pauses.unread(batch)
             self._write_existing(batch)
             self._careful.wake(self._carried)
             self._carried.parked += truncated(self.programs, batch)
@@ -219,6 +242,7 @@ class Flow:
         outcome, self._carried, self._pending = self._carried, Outcome(), None
         at = self.totals.spent("commit", at)
         self._after_commit(batch, outcome, here)
+        self.pauses.settled(due)
         self.totals.spent("mirror", at)
         if batch.commit_time:
             self.totals.behind_ms = (clock - batch.commit_time) / 1000
@@ -230,10 +254,11 @@ class Flow:
             return True
         if self._answers.waiting and not self._answers.due(self.stream.position):
             self.stream.ask()  # so that it says soon that it has come so far
-        return bool(self._answers.due(self.stream.position) or self._parking.retry or self.wishes.decided)
+        return bool(self._answers.due(self.stream.position) or self._parking.retry or self.pauses.pending or self.wishes.decided)
 
-    def _gather(self, batch: Batch) -> Changes:
-        """Captured changes, with what this node has answered by then, joined to what is parked for the same records."""
+    def _gather(self, batch: Batch, due: set[int]) -> Changes:
+        """Captured changes, with what this node has answered by then, joined to what is parked for the same records. `due`: ids
+        of what was kept and goes on."""
         changes: Changes = {link: list(captured.rows) for link, captured in batch.links.items()}
         for link, block in batch.blocks.items():
             # As one, unless something else concerns the same records.
@@ -253,9 +278,9 @@ class Flow:
         if self._carried.parked:
             take_up(self.programs, changes, self._carried.parked)
         again = sorted(self._parking.retry)[:WOKEN]
-        wanted = self._parking.behind(changes).union(again)
+        wanted = self._parking.behind(changes).union(again, due)
         found = self._state.parked(sorted(wanted)) if wanted else []
-        rejoin(self.programs, self._source, changes, found)
+        rejoin(self.programs, self._source, changes, found, self.pauses.links)
         self._waited = newest_waited(changes) if found else 0
         # Somebody may have discarded it or its link meanwhile; and the notice of a TRUNCATE has nothing to try.
         there = {parked.id for parked in found if parked.payload and parked.link in self.programs}
@@ -266,6 +291,7 @@ class Flow:
         """Edits older than our last write on the source may have been written over: see program/heal.py."""
         last_write = self._back.last_write if self._back else 0
         late = self._healing.late(changes, last_write, self.drained, self._midway)
+        late = {link: rows for link, rows in late.items() if link not in self.pauses.broken}
         if not late:
             return
         self._source.begin()
@@ -388,6 +414,9 @@ class Flow:
         self.backfill.settled()
         for edits in self.edits.values():
             edits.landed(position)
+            if edits.kept:
+                edits.tried(outcome.unparked)
+                edits.tried(parked.id for parked in outcome.parked)
         if self._back is not None and any(edits.known for edits in self.edits.values()):
             self._back.stream.ask()  # so that they can be forgotten soon
         if outcome.remembered:
@@ -428,9 +457,27 @@ class Flow:
 
     def ask_for_retries(self) -> None:
         """Looks what people want (apply/wishes.py), and what is to be copied."""
-        self.wishes.look(both_ways=self._back is not None)
+        self._go_on(self.pauses.look())
+        self.wishes.look(self._back is not None, self.pauses.links)
         self.totals.parked = len(self._parking)
-        self.backfill.load()
+        self.totals.paused = sorted(self.pauses.links)
+        self.backfill.load(self.pauses.links)
+
+    def _go_on(self, links: set[str]) -> None:
+        """What was kept of these links goes on, on both ways: of two edits of one field the later is to stand, whichever way is
+        the first to write."""
+        for flow in (self, self._back):
+            if flow is not None and links:
+                flow.remember_kept(links)
+
+    def remember_kept(self, links: set[str]) -> None:
+        kept = self._parking.of_links({link for link in links if link in self.edits})
+        for parked in self._state.parked(sorted(kept)) if kept else ():
+            program = self.programs[parked.link]
+            if parked.payload:
+                row = from_json(parked.payload, program.feed.columns)
+                inserts = program.steps.adopt is not None or program.fills
+                self.edits[parked.link].kept[parked.id] = edits_of([row], inserts)
 
     def woken_for(self, pairs: Iterable[tuple[str, Sequence[MirrorRow]]]) -> Iterator[tuple[str, Sequence[MirrorRow]]]:
         """The flow of the other direction makes these known: what waits here for their records may go, and what is parked of

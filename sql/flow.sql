@@ -55,6 +55,12 @@ FROM replicator.parked AS p WHERE id = ANY(%s) ORDER BY id;
 -- name: parked_keys
 SELECT id, link, key, waits_link, waits_key, reason FROM replicator.parked WHERE flow = %s;
 
+-- name: paused
+SELECT link FROM replicator.paused WHERE flow = %s;
+
+-- name: stale
+UPDATE replicator.paused SET stale = true WHERE flow = %s AND link = %s AND NOT stale;
+
 -- name: retries
 -- What a person asked for, and what has its time. If the attempt does not come to an end, there is another in a minute;
 -- a notice without a change in it has nothing to try.

@@ -114,6 +114,40 @@ CREATE INDEX IF NOT EXISTS parked_due ON replicator.parked (flow, next_try) WHER
 CREATE INDEX IF NOT EXISTS parked_retry ON replicator.parked (flow) WHERE retry;
 CREATE INDEX IF NOT EXISTS parked_discard ON replicator.parked (flow) WHERE discard_by IS NOT NULL;
 
+-- Links that stand still in a flow that writes here: their changes are kept in `parked`, one a record, until the row is gone.
+--   by      who wants it, or `schema`: a table has changed, and the link does not fit it any more
+--   node, table_name, column_name   what does not fit, as far as it is known
+--   place   the line to change
+--   stale   changes have come meanwhile that could not be kept: when it goes on, the link's records are copied anew
+CREATE TABLE IF NOT EXISTS replicator.paused (
+    flow        text NOT NULL,
+    link        text NOT NULL,
+    since       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    by          text NOT NULL,
+    reason      text NOT NULL,
+    hint        text NOT NULL DEFAULT '',
+    place       text NOT NULL DEFAULT '',
+    node        text NOT NULL DEFAULT '',
+    table_name  text NOT NULL DEFAULT '',
+    column_name text NOT NULL DEFAULT '',
+    stale       boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (flow, link)
+);
+
+-- The tables of this node that links to `peer` name, as they were when they were last looked at.
+--   id       the table's object identifier: by it a table is found again that has another name now
+--   columns  [number, name, type] of each; by its number a column is found again
+--   formerly name -> number of columns that have another name now
+CREATE TABLE IF NOT EXISTS replicator.shape (
+    peer        text NOT NULL,
+    schema_name text NOT NULL,
+    table_name  text NOT NULL,
+    id          bigint NOT NULL,
+    columns     jsonb NOT NULL,
+    formerly    jsonb NOT NULL DEFAULT '{}',
+    PRIMARY KEY (peer, schema_name, table_name)
+);
+
 -- What people have entered instead of values of parked changes: `after` is sent wherever the change holds `before` (both as in
 -- parked.payload). Kept after the change has gone through, as long as settled conflicts.
 CREATE TABLE IF NOT EXISTS replicator.parked_edit (

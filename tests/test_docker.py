@@ -15,7 +15,7 @@ from replicator_cli.main import main
 
 from replicator.demo.servers import Server
 from replicator.mapping.config import load_config
-from replicator.model.failure import BY_ITSELF
+from replicator.model.failure import NOT_BY_ONE
 from replicator.runtime.daemon import Daemon
 from replicator.runtime.metrics import Figures
 from tests.databases import empty
@@ -91,7 +91,7 @@ def test_alerts_cover_what_can_go_wrong(metrics: dict[str, set[str]]) -> None:
     names = [rule["alert"] for rule in rules()]
     assert len(set(names)) == len(names)
     for reasons in re.findall(r'reason[=!]~"([^"]*)"', everything):
-        assert set(reasons.split("|")) == set(BY_ITSELF)
+        assert set(reasons.split("|")) == set(NOT_BY_ONE)
 
 
 def test_panels_are_told_apart() -> None:

@@ -19,7 +19,7 @@ where the last one ended that committed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from replicator.apply.ahead import Ahead, Page
@@ -114,10 +114,10 @@ class Backfill:
         """What was written on the source behind this position may be missing in a chunk that is not through yet."""
         return min((one.floor for one in (self._hand, self._next) if one is not None), default=None)
 
-    def load(self) -> None:
-        """Looks what is to be done."""
+    def load(self, paused: Collection[str]) -> None:
+        """Looks what is to be done. Jobs of links that are paused wait with them: a chunk that is read is read again."""
         known = {job.id: job for job in self._jobs}
-        jobs = self._state.jobs()
+        jobs = [job for job in self._state.jobs() if job.link not in paused]
         for job in jobs:
             if job.id in known:
                 known[job.id].rate = job.rate

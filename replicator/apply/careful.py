@@ -9,7 +9,7 @@ broken as a whole costs two attempts, not one a change. More refusals than the l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from replicator.apply.chunk import EXISTS
@@ -17,15 +17,17 @@ from replicator.apply.gather import one_by_one, rejoin, restored
 from replicator.apply.limit import Limit
 from replicator.apply.outcome import MirrorRow, Outcome
 from replicator.apply.parking import Parking
+from replicator.apply.pauses import Pauses
 from replicator.apply.waiting import parked_ids, set_aside
 from replicator.apply.write import BatchWrite, Changes, Rows
 from replicator.capture.batch import INSERT, RowChange
-from replicator.errors import WriteFailed
+from replicator.errors import StructureChanged, WriteFailed
 from replicator.model.failure import POLICIES
 from replicator.ports.state import FlowState, Parked
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
+DATATYPE_MISMATCH = "42804"
 UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
 WORTH_ANOTHER_TRY = (UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION)  # once the rest of the batch is written
 # Also after a rollback: else hundreds of refusals would be nested as deep.
@@ -38,7 +40,8 @@ LOCKED_PARTS = 100  # more than that are not some users' rows: the table, or all
 
 
 class CarefulWrite:
-    """`source`: the session on the flow's source, where changes that waited are read anew."""
+    """`source`: the session on the flow's source, where changes that waited are read anew. `moved`: whether a table is not what
+    it was at the start."""
 
     def __init__(
         self,
@@ -49,6 +52,8 @@ class CarefulWrite:
         state: FlowState,
         parking: Parking,
         limit: Limit,
+        pauses: Pauses,
+        moved: Callable[[], bool],
     ) -> None:
         self._programs = programs
         self._write = write
@@ -57,6 +62,8 @@ class CarefulWrite:
         self._state = state
         self._parking = parking
         self._limit = limit
+        self._pauses = pauses
+        self._moved = moved
         self._locked = 0  # parts that a lock held up, in this transaction
         self._sampled = False
 
@@ -76,6 +83,8 @@ class CarefulWrite:
             tried = self._under_savepoint(changes, aside=True)  # rows that swap unique values
         if isinstance(tried, Outcome):
             return tried
+        if (tried.kind == "broken" or tried.sqlstate == DATATYPE_MISMATCH) and self._moved():
+            raise StructureChanged(tried.message, "the flows start anew with the tables as they are")
         if tried.kind == "locked":
             self._locked += 1
             if self._locked > LOCKED_PARTS:
@@ -193,7 +202,7 @@ class CarefulWrite:
         if not (self._parking.waits or any(parked.waits for parked in outcome.parked)):
             return {}
         made = {(name, keys[0]) for name, rows in pairs.items() for keys, _, *dead in rows if dead[2] is None}
-        waiting = sorted(self._parking.waiting_for(made) - set(outcome.unparked))
+        waiting = sorted(self._parking.waiting_for(made) - set(outcome.unparked) - self._parking.of_links(self._pauses.links))
         self._parking.retry.update(waiting[WOKEN:])
         changes: Changes = {}
         rejoin(self._programs, self._source, changes, self._state.parked(waiting[:WOKEN]) if waiting else ())

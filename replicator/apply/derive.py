@@ -8,7 +8,7 @@ row that is gone is deleted.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from replicator.apply.write import Changes
 from replicator.capture.batch import DELETE, UPDATE, Batch, Key, RowChange, Touch
@@ -22,11 +22,11 @@ from replicator.program.program import Derive, Program
 LOOKS, LOOK_SECONDS = 20, 0.001
 
 
-def derive(programs: Mapping[str, Program], source: Writer, batch: Batch, changes: Changes) -> None:
-    """Fills `changes` in. Reads on `source`, whose temporary tables it empties again."""
+def derive(programs: Mapping[str, Program], source: Writer, batch: Batch, changes: Changes, broken: Collection[str]) -> None:
+    """Fills `changes` in. Reads on `source`, whose temporary tables it empties again. `broken`: links that cannot be run."""
     for name, program in programs.items():
         how = program.derive
-        if how is None:
+        if how is None or name in broken:
             continue
         rows = changes.get(name, [])
         concerned = _concerned(program, how, source, batch)
@@ -47,7 +47,7 @@ def derive(programs: Mapping[str, Program], source: Writer, batch: Batch, change
                 _fill(program, row, values, whole=seq >= len(rows))
                 kept.append(row)
             elif how.is_query:
-                row.op, row.fields, row.touches = DELETE, 0, []
+                row.op, row.fields, row.touches, row.absent = DELETE, 0, [], 0
                 kept.append(row)
         changes[name] = kept
         for order, row in enumerate(more):

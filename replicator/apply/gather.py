@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from replicator.apply.chunk import EXISTS
+from replicator.apply.outcome import Outcome
+from replicator.apply.waiting import parked_ids, set_aside
 from replicator.apply.write import Changes
 from replicator.capture.batch import DELETE, UPDATE, Key, RowChange
 from replicator.capture.block import Block
 from replicator.capture.messages import Value
 from replicator.capture.payload import from_json, key_texts, value_in
+from replicator.model.failure import BY_REASON
 from replicator.ports.state import Parked, Wanted
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
@@ -67,10 +70,13 @@ def take_up(programs: Mapping[str, Program], changes: Changes, carried: list[Par
                 from_json(parked.payload, program.feed.columns).followed_by(row, program.feed.tracked)
 
 
-def rejoin(programs: Mapping[str, Program], source: Writer, changes: Changes, set_aside: Iterable[Parked]) -> None:
-    """Takes parked changes up again: each as one with the change of the same record, if there is one."""
+def rejoin(
+    programs: Mapping[str, Program], source: Writer, changes: Changes, some: Iterable[Parked], paused: Collection[str] = ()
+) -> None:
+    """Takes parked changes up again: each as one with the change of the same record, if there is one. `paused`: links whose
+    changes are not to be written now."""
     places: dict[str, dict[Key, int]] = {}
-    for parked in set_aside:
+    for parked in some:
         program = programs.get(parked.link)
         if program is None or not parked.payload:
             continue  # a link that is gone, or a TRUNCATE: for a person to see
@@ -86,14 +92,39 @@ def rejoin(programs: Mapping[str, Program], source: Writer, changes: Changes, se
             _edit(program, rows[place], parked)
             places[parked.link].setdefault(rows[place].first_key, place)
             continue
-        if program.reread and earlier.op in (UPDATE, EXISTS):
+        if program.reread and earlier.op in (UPDATE, EXISTS) and parked.link not in paused:
             # Both sides may have moved on while it waited: its fields take the values they have on the source now.
             found = source.query(program.reread, key_texts(earlier.key))
             if found:
-                earlier.values = [None if text is None else text.encode() for text in found[0][0]]
+                earlier.values, earlier.absent = [None if text is None else text.encode() for text in found[0][0]], 0
         _edit(program, earlier, parked)
         places[parked.link].setdefault(earlier.first_key, len(rows))
         rows.append(earlier)
+
+
+def complete(programs: Mapping[str, Program], source: Writer, changes: Changes, broken: Collection[str]) -> Outcome:
+    """What a row lacks, because its table had no such column when it was written, is read as it is now. A record that is gone
+    by now waits for its own delete, which is on its way. `broken`: links that cannot be read there."""
+    waiting = Outcome()
+    for link, rows in changes.items():
+        if link in broken or isinstance(rows, Block) or not any(row.absent for row in rows):
+            continue
+        program, kept = programs[link], []
+        for row in rows:
+            if row.absent and row.op != DELETE:
+                found = source.query(program.current, key_texts(row.key))
+                if not found:
+                    message = f"the record is gone on {program.source}, and its delete is on its way"
+                    waiting.parked.append(set_aside(program, row, BY_REASON["waits"], message))
+                    waiting.unparked += parked_ids([row])
+                    continue
+                for place, text in enumerate(found[0][0]):
+                    if row.absent >> place & 1:
+                        row.values[place] = None if text is None else text.encode()
+                row.absent = 0
+            kept.append(row)
+        changes[link] = kept
+    return waiting
 
 
 def _edit(program: Program, row: RowChange, parked: Parked) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from replicator.apply.parking import Parking
 from replicator.errors import TooManyParked
-from replicator.model.failure import BY_ITSELF, POLICIES
+from replicator.model.failure import NOT_BY_ONE, POLICIES
 from replicator.ports.state import Parked
 
 BATCH = 100
@@ -66,7 +66,7 @@ class Limit:
             )
 
     def _counted(self, parked: Sequence[Parked]) -> Counter[tuple[str, str, str | None]]:
-        return Counter(_of(one) for one in self._parking.new(parked) if one.reason not in BY_ITSELF)
+        return Counter(_of(one) for one in self._parking.new(parked) if one.reason not in NOT_BY_ONE)
 
     def check_sample(self, refused: Sequence[tuple[str, str]]) -> None:
         """Each of these (link, SQLSTATE), spread over a large batch, was refused by itself."""

@@ -91,6 +91,7 @@ class Totals:
     behind_ms: float = 0.0  # from the last transaction's commit on the source to its commit on the target
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     sizes: list[int] = field(default_factory=lambda: [0] * (len(SIZES) + 1))
+    paused: list[str] = field(default_factory=list)  # links that stand still
     waiting: str = ""  # why the flow stands still just now
     halted: TooManyParked | None = None  # and that this is for a person to see to
 

@@ -3,12 +3,12 @@ keep their place behind it. The state table is the truth; this follows it after 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from replicator.capture.batch import Key, RowChange
 from replicator.capture.block import Block
-from replicator.model.failure import BY_ITSELF, POLICIES
+from replicator.model.failure import KEPT, NOT_BY_ONE, POLICIES
 from replicator.ports.state import Parked
 
 LOCKED = POLICIES["locked"].reason
@@ -23,6 +23,7 @@ class Parking:
     retry: set[int] = field(default_factory=set)
     locked: set[int] = field(default_factory=set)
     _stuck: set[int] = field(default_factory=set)
+    _kept: set[int] = field(default_factory=set)
     _by_key: dict[tuple[str, Key], int] = field(default_factory=dict)
     _keys: dict[int, tuple[str, Key]] = field(default_factory=dict)
     _waits: dict[Wait, set[int]] = field(default_factory=dict)
@@ -36,12 +37,21 @@ class Parking:
         """How many wait for a person."""
         return len(self._stuck)
 
+    def of_links(self, links: Collection[str]) -> set[int]:
+        """Ids of all that is parked of these links."""
+        return {number for number, (name, _) in self._keys.items() if name in links} if links else set()
+
+    def kept_links(self) -> set[str]:
+        """Links of which changes are kept because they were paused."""
+        return {self._keys[number][0] for number in self._kept}
+
     def load(self, rows: Iterable[tuple[int, str, list[str], Wait | None, str]]) -> None:
         self._by_key.clear()
         self._keys.clear()
         self._waits.clear()
         self._wait_of.clear()
         self._stuck.clear()
+        self._kept.clear()
         self.locked.clear()
         for number, link, key, wait, reason in rows:
             self._add(number, link, key, wait, reason)
@@ -102,7 +112,9 @@ class Parking:
     def _add(self, number: int, link: str, key: Sequence[str], wait: Wait | None, reason: str) -> None:
         if reason == LOCKED:
             self.locked.add(number)
-        if reason not in BY_ITSELF:
+        if reason == KEPT:
+            self._kept.add(number)
+        if reason not in NOT_BY_ONE:
             self._stuck.add(number)
         place = (link, tuple(part.encode() for part in key))
         self._by_key[place] = number
@@ -115,6 +127,7 @@ class Parking:
         self.retry.discard(number)
         self.locked.discard(number)
         self._stuck.discard(number)
+        self._kept.discard(number)
         place = self._keys.pop(number, None)
         if place is not None:
             self._by_key.pop(place, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from replicator.apply.gather import asked_for
 from replicator.apply.parking import Parking
@@ -36,13 +36,15 @@ class Wishes:
         self.decided: list[tuple[str, RowChange]] = []
         self.known = False  # whether they have been looked at since the start
 
-    def look(self, both_ways: bool) -> None:
-        """`both_ways`: there is a flow back, so conflicts may wait for people."""
+    def look(self, both_ways: bool, paused: Collection[str]) -> None:
+        """`both_ways`: there is a flow back, so conflicts may wait for people. `paused`: links whose decisions wait as well."""
         self._discard()
         self._parking.retry |= set(self._state.retries())
         self.known = True
         self.decided.clear()
         for wanted in self._state.wanted() if both_ways else ():
+            if wanted.link in paused:
+                continue
             row = asked_for(self._programs.get(wanted.link), wanted, self._writer, self._source)
             if row is None:
                 self._state.unwanted(wanted.id)

@@ -130,7 +130,7 @@ class BatchWrite:
             outcome.count(name, "insert", writer.execute(steps.rise, prepared=self._few))
         if steps.weigh:
             outcome.conflicts += writer.query(steps.weigh, prepared=self._few)[0][0]
-        if program.edits_landed and name in self._edits and self._edits[name].flying:
+        if program.edits_landed and name in self._edits and self._edits[name].on_their_way:
             writer.execute(program.edits_landed)
         self._insert(program, outcome)
         counts = dict[str, int](writer.query(steps.count or "", prepared=self._few))
@@ -282,8 +282,8 @@ class BatchWrite:
         for until, some in edits.unstaged():
             self._writer.load(program.edits_load, edit_lines(some, width, position_text(until)))
             edits.staged += 1
-        if edits.flying:
-            self._writer.load(program.edits_load, edit_lines(edits.flying, width, None))
+        if edits.on_their_way:
+            self._writer.load(program.edits_load, edit_lines(edits.on_their_way, width, None))
         if steps.contest:
             outcome.conflicts += self._writer.query(steps.contest, prepared=self._few)[0][0]
         if isinstance(rows, Chunk):

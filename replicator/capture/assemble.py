@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from replicator.capture.batch import Batch
 from replicator.capture.block import LEAST, Raw, block_of, is_plain
 from replicator.capture.clock import STEP_PREFIX, Clock
-from replicator.capture.feed import BoundFeed, Feed, bind, check_row
+from replicator.capture.feed import BoundFeed, Feed, Renamed, bind, check_row
 from replicator.capture.messages import (
     Begin,
     Commit,
@@ -54,6 +54,7 @@ class Assembler:
         skip_to: int,
         satellites: Mapping[TableName, Sequence[Satellite]] | None = None,
         listening: bool = False,
+        renamed: Renamed | None = None,
     ) -> None:
         self._feeds = feeds
         self._satellites = satellites or {}
@@ -61,6 +62,9 @@ class Assembler:
         self._clock = clock
         self._own_origins = own_origins
         self._listening = listening
+        self._renamed = renamed or Renamed()
+        self._relations: dict[int, Relation] = {}
+        self._unread: dict[int, dict[str, str]] = {}  # relation -> links that have no use for its rows, and why
         self._caused = False  # whether the open transaction is one of these, and counts
         self._skip_to = skip_to
         self._bound: dict[int, list[BoundFeed]] = {}
@@ -213,19 +217,39 @@ class Assembler:
                 batch.oldest_commit = self.commit_time
 
     def _relation(self, message: Relation) -> None:
-        name = TableName(message.namespace, message.name)
-        feeds = [bind(feed, message) for feed in self._feeds.get(name, ())]
+        name = self._renamed.table(message)
+        if self._relations.get(message.id) != message:
+            self._relations[message.id] = message
+            self._batch.restructured = True
+        feeds, unread = [], dict[str, str]()
+        for feed in self._feeds.get(name, ()):
+            found = bind(feed, message, self._renamed)
+            if isinstance(found, str):
+                unread[feed.link] = found
+            else:
+                feeds.append(found)
         known = self._raw.get(message.id)
         if known is not None and [known.bound.positions] != [bound.positions for bound in feeds]:
             self._settle(message.id)
         self._names[message.id], self._bound[message.id] = name, feeds
         self._widths[message.id] = len(message.columns)
-        beside = [bind_satellite(satellite, message) for satellite in self._satellites.get(name, ())]
+        beside = []
+        for satellite in self._satellites.get(name, ()):
+            of_table = bind_satellite(satellite, message, self._renamed)
+            if of_table is None:
+                unread[satellite.link] = f"changes of {name} came without what the link reads there"
+            else:
+                beside.append(of_table)
         if beside:
             self._beside[message.id] = beside
         else:
             self._beside.pop(message.id, None)
-        if not (self._in_bulk and len(feeds) == 1 and not beside and is_plain(feeds[0].feed)):
+        if unread:
+            self._unread[message.id] = unread
+        else:
+            self._unread.pop(message.id, None)
+        plain = len(feeds) == 1 and not feeds[0].absent and is_plain(feeds[0].feed)
+        if not (self._in_bulk and plain and not beside and not unread):
             self._raw.pop(message.id, None)
         elif known is None or not known.messages:  # else: said once more, and nothing has changed
             self._raw[message.id] = Raw(feeds[0])
@@ -233,6 +257,7 @@ class Assembler:
     def _insert(self, message: Insert, size: int) -> None:
         if self._skipping:
             return
+        self._note_unread(message.relation_id)
         batch = self._batch
         for bound in self._bound[message.relation_id]:
             if self._caused and bound.feed.heard is not None:
@@ -246,6 +271,7 @@ class Assembler:
     def _update(self, message: Update, size: int) -> None:
         if self._skipping:
             return
+        self._note_unread(message.relation_id)
         batch = self._batch
         full = message.old_kind == "O"
         for bound in self._bound[message.relation_id]:
@@ -262,6 +288,7 @@ class Assembler:
     def _delete(self, message: Delete, size: int) -> None:
         if self._skipping:
             return
+        self._note_unread(message.relation_id)
         batch = self._batch
         for bound in self._bound[message.relation_id]:
             if self._caused and bound.feed.heard is not None:
@@ -272,6 +299,10 @@ class Assembler:
             changes.delete(bound, message.old, message.old_kind == "O", self._stamp, self._lsn, batch.rows)
         if message.relation_id in self._beside:
             self._note(message.relation_id, message.old, None, size)
+
+    def _note_unread(self, relation: int) -> None:
+        if relation in self._unread:
+            self._batch.unread |= self._unread[relation]
 
     def _note(self, relation: int, old: list[Value] | None, new: list[Value] | None, size: int) -> None:
         batch = self._batch

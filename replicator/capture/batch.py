@@ -71,6 +71,7 @@ class RowChange:
     hops: int = 0
     again: bool = False  # an answer for a record that has to be made again
     stays: bool = False  # it has not moved: if it takes no part now, it took none before
+    absent: int = 0  # mask of columns that its table did not have: what they hold is read on the source
 
     @property
     def is_answer(self) -> bool:
@@ -95,6 +96,7 @@ class RowChange:
                 kept = [Touch(t.fields & ~later.fields, t.stamp, t.lsn, t.answer) for t in self.touches]
                 later.touches = [t for t in kept if t.fields] + later.touches
             later.fields |= self.fields
+            later.absent |= self.absent
             later.deltas = self.deltas + later.deltas
             later.expected = {**self.expected, **later.expected}
         later.first_key, later.parked = self.first_key, self.parked
@@ -176,20 +178,24 @@ class LinkChanges:
         before = self.index.get(key)
         if before is not None and bound.partial and before.op != DELETE:
             before.values = [was if now is UNCHANGED else now for now, was in zip(values, before.values, strict=True)]
+            before.absent |= bound.absent
             self._touch(before, fields, stamp, lsn)
             return
         if before is not None and before.op == INSERT:
             # The table was truncated in between, which is never applied: the record is still on its way, with its last values.
             before.values, before.stamp, before.lsn, before.touches = values, stamp, lsn, []
+            before.absent = bound.absent
             before.deltas = [(lsn, number, amount(values[p])) for number, p in self.feed.counted if values[p] is not UNCHANGED]
             self._touch(before, fields, stamp, lsn)
             return
         if before is not None:
-            before.op, before.values, before.stays = UPDATE, values, False
+            before.op, before.values, before.stays, before.absent = UPDATE, values, False, bound.absent
             self._touch(before, fields, stamp, lsn)
             before.deltas += [(lsn, number, amount(values[p])) for number, p in self.feed.counted if values[p] is not UNCHANGED]
             return
-        row = RowChange(INSERT, key, values, {}, fields, [], stamp, lsn, created_here=True, order=order, stays=True)
+        row = RowChange(
+            INSERT, key, values, {}, fields, [], stamp, lsn, created_here=True, order=order, stays=True, absent=bound.absent
+        )
         if self.feed.counted:
             row.deltas = [(lsn, number, amount(values[p])) for number, p in self.feed.counted if values[p] is not UNCHANGED]
         row.fresh = key in self.left
@@ -226,11 +232,11 @@ class LinkChanges:
                     values[place] = base[place]
                 elif value != base[place]:
                     changed |= 1 << place
-            stays = not changed & feed.deciding
+            stays = not (changed | bound.absent) & feed.deciding
             if feed.groups:
                 changed = bound.together(changed)
             # Which fields a user really changed matters where the other side may have changed others.
-            fields = bound.fields_of(changed) if feed.tracked else feed.every_field
+            fields = bound.fields_of(changed) if feed.tracked else feed.every_field & ~bound.fields_of(bound.absent)
             if changed & ((1 << feed.keys) - 1):
                 key_was = tuple(base[: feed.keys])
         else:
@@ -257,7 +263,7 @@ class LinkChanges:
             key_was = key
             row = self.index.get(key)
         if row is None or row.op == DELETE:
-            row = RowChange(UPDATE, key_was, values, {}, fields, [], stamp, lsn, order=order, stays=stays)
+            row = RowChange(UPDATE, key_was, values, {}, fields, [], stamp, lsn, order=order, stays=stays, absent=bound.absent)
             if base:
                 row.base = {p: [(lsn, base[p])] for p in feed.weighed_columns if changed >> p & 1}
             self.rows.append(row)
@@ -274,6 +280,7 @@ class LinkChanges:
                 for place, (now, was) in enumerate(zip(values, row.values, strict=True))
             ]
             row.fields |= fields
+            row.absent |= bound.absent
         self.index[key] = row
         self._touch(row, fields, stamp, lsn)
         for number, p in feed.counted if base else ():
@@ -298,7 +305,7 @@ class LinkChanges:
             row.deltas += [
                 (lsn, number, -amount(old[bound.positions[p]])) for number, p in feed.counted if bound.positions[p] >= 0
             ]
-        row.op, row.fields, row.touches, row.stays = DELETE, 0, [], False
+        row.op, row.fields, row.touches, row.stays, row.absent = DELETE, 0, [], False, 0
         row.values = [*key, *([None] * (len(feed.columns) - keys))]
         row.stamp, row.lsn = stamp, lsn
 
@@ -339,6 +346,8 @@ class Batch:
     oldest_commit: int = 0
     complete: bool = True
     truncated: list[str] = field(default_factory=list)
+    restructured: bool = False  # a table is not what it was when its rows were last read
+    unread: dict[str, str] = field(default_factory=dict)  # links that had no use for a change that concerns them, and why
     begun: set[int] = field(default_factory=set)  # numbers of the transactions that begin in it
 
     def __bool__(self) -> bool:

@@ -59,17 +59,29 @@ class Edits:
     known     (until, edits): `until` is the position of the other node from which on its changes were made knowing them
     flying    edits of a batch that is read and not yet written on the other side
     forgotten whether that table has entries that should go
+    kept      edits of changes that are parked and go on now, by their ids: the other side's are to be weighed against them
     staged    how many entries of `known` the session that needs them has in its temporary table
     """
 
     known: deque[tuple[int, list[Some]]] = field(default_factory=deque)
     flying: list[Some] = field(default_factory=list)
+    kept: dict[int, list[Edit]] = field(default_factory=dict)
     staged: int = 0
     forgotten: bool = False
     drained: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.known or self.flying or self.forgotten)
+        return bool(self.known or self.flying or self.kept or self.forgotten)
+
+    @property
+    def on_their_way(self) -> list[Some]:
+        """What the other side does not have yet."""
+        return [*self.flying, *self.kept.values()]
+
+    def tried(self, ids: Iterable[int]) -> None:
+        """These changes have gone through, or were refused for good."""
+        for number in ids:
+            self.kept.pop(number, None)
 
     def fly(self, found: list[Edit], in_parts: bool = False) -> None:
         """A batch is read. `in_parts`: it is more of the transaction before."""

@@ -6,12 +6,12 @@ Nothing here knows SQL or a server.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from replicator.capture.messages import UNCHANGED, Delete, Insert, Message, Relation, Update, Value
-from replicator.errors import ProtocolError, StructureChanged
+from replicator.errors import ProtocolError
 from replicator.model.table import TableName
 
 
@@ -100,18 +100,21 @@ class Feed:
 @dataclass(slots=True)
 class BoundFeed:
     """A feed fitted to one Relation message. `positions[i]` is where column i of the feed stands in its tuples
-    (-1: in no place, for this is another part of the record). `width`: how many columns these have."""
+    (-1: in no place, for this is another part of the record, or its table has no such column). `width`: how many columns these
+    have. `absent`: the mask of columns that the table does not have, or did not have when the row was written: they are read on
+    the source when they are wanted."""
 
     feed: Feed
     positions: tuple[int, ...]
     width: int
     partial: bool = False
+    absent: int = 0
     _fields: dict[int, int] = field(default_factory=dict)
     _together: dict[int, int] = field(default_factory=dict)
 
     def pick(self, row: list[Value]) -> list[Value]:
-        """The feed's columns of a tuple; UNCHANGED for those of other parts."""
-        if self.partial:
+        """The feed's columns of a tuple; UNCHANGED for those that it does not have."""
+        if self.partial or self.absent:
             return [row[p] if p >= 0 else UNCHANGED for p in self.positions]
         return [row[p] for p in self.positions]
 
@@ -138,24 +141,48 @@ def mask_of_all(masks: Iterable[int]) -> int:
     return union
 
 
-def bind(feed: Feed, relation: Relation) -> BoundFeed:
-    """Raises StructureChanged when a column that the link reads is no longer there."""
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """Tables and columns that links know by another name than they have by now. `tables`: identifier -> the links' name, of every
+    table that they read; `columns`: the links' name -> today's. What is on the wire may be older or newer than that.
+    `generated`: columns that the server computes, and may never send."""
+
+    tables: Mapping[int, TableName] = field(default_factory=dict)
+    columns: Mapping[TableName, Mapping[str, str]] = field(default_factory=dict)
+    generated: Mapping[TableName, frozenset[str]] = field(default_factory=dict)
+
+    def table(self, relation: Relation) -> TableName:
+        return self.tables.get(relation.id) or TableName(relation.namespace, relation.name)
+
+
+KEYLESS = "changes came without the columns that tell of which record they are"
+UNSENT = (
+    "changes came without {columns}: generated columns are sent by PostgreSQL 18 and later, if the publication says so;"
+    " `derived` computes it anywhere"
+)
+
+
+def bind(feed: Feed, relation: Relation, renamed: Renamed) -> BoundFeed | str:
+    """Or why the rows are of no use to the link: there is no key in them, or what is not there never comes. Any other column may
+    be absent."""
+    table = renamed.table(relation)
+    today = renamed.columns.get(table, {})
     places = {column.name: place for place, column in enumerate(relation.columns)}
     columns: tuple[str | None, ...] = feed.columns
     for part in feed.parts:
-        if part.table == TableName(relation.namespace, relation.name):
+        if part.table == table:
             columns = part.columns
-    gone = [name for position, name in enumerate(columns) if name and name not in places and position not in feed.derived]
-    if gone:
-        raise StructureChanged(
-            f"link {feed.link}: table {relation.namespace}.{relation.name} no longer has column {', '.join(gone)}",
-            "change the link file to the table as it is now, run `replicator lint`, then start again; "
-            "a generated column is told to us by PostgreSQL 18 and later: before, `derived` computes it",
-        )
     # Until it is read, a derived column has the key's value: it changes when that does.
     wired = [columns[0] if position in feed.derived else name for position, name in enumerate(columns)]
-    positions = tuple(-1 if name is None else places[name] for name in wired)
-    return BoundFeed(feed, positions, len(relation.columns), bool(feed.parts))
+    found = [None if name is None else places.get(name, places.get(today.get(name, ""))) for name in wired]
+    absent = mask_of_all(1 << i for i, name in enumerate(wired) if name is not None and found[i] is None)
+    if absent & ((1 << feed.keys) - 1):
+        return KEYLESS
+    unsent = [name for name in wired if name in renamed.generated.get(table, ()) and name not in places]
+    if unsent:
+        return UNSENT.format(columns=", ".join(map(str, unsent)))
+    positions = tuple(-1 if place is None else place for place in found)
+    return BoundFeed(feed, positions, len(relation.columns), bool(feed.parts), absent)
 
 
 def check_row(message: Message, width: int | None) -> None:

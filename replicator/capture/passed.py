@@ -20,7 +20,7 @@ from typing import Any
 from replicator.capture.assemble import Assembler
 from replicator.capture.batch import DELETE, UPDATE, LinkChanges, RowChange, Touch
 from replicator.capture.clock import Clock
-from replicator.capture.feed import BoundFeed, Feed
+from replicator.capture.feed import BoundFeed, Feed, Renamed
 from replicator.capture.messages import (
     UNCHANGED,
     Begin,
@@ -29,7 +29,6 @@ from replicator.capture.messages import (
     Insert,
     LogicalMessage,
     Origin,
-    Relation,
     Update,
     Value,
 )
@@ -104,7 +103,7 @@ class PassedChanges(LinkChanges):
         key = tuple(values[: self.feed.keys])
         row = self.index.get(key)
         if row is None or row.op == DELETE:
-            row = RowChange(UPDATE, key, values, {}, 0, [], stamp, lsn, order=order)
+            row = RowChange(UPDATE, key, values, {}, 0, [], stamp, lsn, order=order, absent=bound.absent)
             self.rows.append(row)
             self.index[key] = row
         self._touch(row, 0, stamp, lsn)
@@ -178,15 +177,15 @@ class RelayAssembler(Assembler):
         listening: bool,
         passed: frozenset[str],
         owners: Mapping[str, Mapping[str, int]],
+        renamed: Renamed | None = None,
     ) -> None:
-        super().__init__(feeds, clock, own_origins, skip_to, satellites, listening)
+        super().__init__(feeds, clock, own_origins, skip_to, satellites, listening, renamed)
         self._passed, self._owners = passed, owners
         self._others: Mapping[str, int] = {}
         self._foreign = False
         self._own = False  # from the target of this flow
         self._greatest = 0
         self._announced: dict[TableName, dict[str, Announced]] = {}
-        self._relations: dict[int, Relation] = {}
         self._masks: dict[tuple[str, str, TableName, str], int] = {}
 
     def _begin(self, message: Begin) -> None:
@@ -211,10 +210,6 @@ class RelayAssembler(Assembler):
         super()._commit(message)
         self._batch.stamp = max(self._batch.stamp, self._greatest)
         self._announced = {}
-
-    def _relation(self, message: Relation) -> None:
-        super()._relation(message)
-        self._relations[message.id] = message
 
     def _message(self, message: LogicalMessage) -> None:
         if message.prefix != PREFIX:
@@ -244,6 +239,7 @@ class RelayAssembler(Assembler):
     def _insert(self, message: Insert, size: int) -> None:
         if self._skipping:
             return
+        self._note_unread(message.relation_id)
         entries = self._entries(message.relation_id, message.new, None)
         for bound in self._bound[message.relation_id]:
             if self._caused and bound.feed.heard is not None:
@@ -258,6 +254,7 @@ class RelayAssembler(Assembler):
     def _update(self, message: Update, size: int) -> None:
         if self._skipping:
             return
+        self._note_unread(message.relation_id)
         full = message.old_kind == "O"
         entries = self._entries(message.relation_id, message.new, message.old)
         for bound in self._bound[message.relation_id]:
@@ -274,6 +271,7 @@ class RelayAssembler(Assembler):
     def _delete(self, message: Delete, size: int) -> None:
         if self._skipping:
             return
+        self._note_unread(message.relation_id)
         entries = self._entries(message.relation_id, message.old, None)
         for bound in self._bound[message.relation_id]:
             if self._caused and bound.feed.heard is not None:
@@ -326,6 +324,8 @@ class RelayAssembler(Assembler):
         places = {c.name: (i, c.type_oid) for i, c in enumerate(self._relations[relation].columns)}
         found = []
         for announced in said.values():
+            if not places.keys() >= set(announced.keys):
+                continue  # the table has lost its key since
             for values in (old, new):
                 entry = announced.rows.get(_texts(values, [places[k] for k in announced.keys])) if values else None
                 if entry is not None:

@@ -15,7 +15,7 @@ def to_json(row: RowChange, columns: tuple[str, ...]) -> dict[str, Any]:
     return {
         "op": row.op.decode(),
         "first_key": [_out(v) for v in row.first_key],
-        "values": dict(zip(columns, map(_out, row.values), strict=True)),
+        "values": {c: _out(v) for p, (c, v) in enumerate(zip(columns, row.values, strict=True)) if not row.absent >> p & 1},
         "base": {columns[p]: [[lsn, _out(v)] for lsn, v in chain] for p, chain in row.base.items()},
         "fields": str(row.fields),
         "touches": [[str(t.fields), t.stamp, t.lsn, t.answer] for t in row.touches],
@@ -31,12 +31,13 @@ def to_json(row: RowChange, columns: tuple[str, ...]) -> dict[str, Any]:
 
 
 def from_json(payload: dict[str, Any], columns: tuple[str, ...]) -> RowChange:
-    """Columns that the link has come to read since then are NULL."""
-    places = {name: place for place, name in enumerate(columns)}
+    """Columns that the link has come to read since then are absent, as those that the table did not have."""
+    places, held = {name: place for place, name in enumerate(columns)}, payload["values"]
     return RowChange(
         op=payload["op"].encode(),
         first_key=tuple(value_in(v) for v in payload["first_key"]),
-        values=[value_in(payload["values"].get(c)) for c in columns],
+        values=[value_in(held[c]) if c in held else UNCHANGED for c in columns],
+        absent=0 if payload["op"] == "D" else sum(1 << place for place, c in enumerate(columns) if c not in held),
         base={places[c]: [(lsn, value_in(v)) for lsn, v in chain] for c, chain in payload["base"].items() if c in places},
         fields=int(payload["fields"]),
         touches=[Touch(int(f), stamp, lsn, answer) for f, stamp, lsn, answer in payload["touches"]],

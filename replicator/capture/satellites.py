@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from replicator.capture.feed import Renamed
 from replicator.capture.messages import UNCHANGED, Relation, Value
-from replicator.errors import StructureChanged
 from replicator.model.table import TableName
 
 
@@ -48,12 +48,10 @@ class BoundSatellite:
         return [image for image in (before, after) if image is not None]
 
 
-def bind_satellite(satellite: Satellite, relation: Relation) -> BoundSatellite:
+def bind_satellite(satellite: Satellite, relation: Relation, renamed: Renamed) -> BoundSatellite | None:
+    """None: the table lacks a column that the link reads."""
+    today = renamed.columns.get(satellite.table, {})
     places = {column.name: place for place, column in enumerate(relation.columns)}
-    gone = [name for name in satellite.columns if name not in places]
-    if gone:
-        raise StructureChanged(
-            f"link {satellite.link}: table {satellite.table} no longer has column {', '.join(gone)}",
-            "change the link file to the table as it is now, run `replicator lint`, then start again",
-        )
-    return BoundSatellite(satellite, tuple(places[name] for name in satellite.columns))
+    found = [places.get(name, places.get(today.get(name, ""))) for name in satellite.columns]
+    positions = tuple(place for place in found if place is not None)
+    return BoundSatellite(satellite, positions) if len(positions) == len(found) else None

@@ -18,7 +18,7 @@ from replicator.mapping.one_row import gives_one_row
 from replicator.mapping.sql_tree import divides
 from replicator.mapping.stubbed import columns_of_stub
 from replicator.mapping.types import decimals, is_exact, loss, mismatch
-from replicator.model.finding import Finding
+from replicator.model.finding import Finding, Mark
 from replicator.model.link import Field, Kind, KindTable, Link, Missing, Side
 from replicator.model.table import Column, TableName
 
@@ -35,6 +35,24 @@ def check_structure(links: Sequence[Link], tables: Tables) -> list[Finding]:
     return found.in_order()
 
 
+def not_there(links: Sequence[Link], tables: Tables) -> list[Finding]:
+    """Tables and columns that links name and that do not exist."""
+    found = Findings()
+    by_name = {link.name: link for link in links}
+    for link in links:
+        for rule in (missing_tables, missing_columns):
+            found.extend(rule(Checked(link, by_name, tables)))
+    return found.in_order()
+
+
+def errors_of_link(checked: Checked) -> list[Finding]:
+    """What is wrong with one link."""
+    found = Findings()
+    for rule in RULES:
+        found.extend(rule(checked))
+    return [finding for finding in found.in_order() if finding.severity == "error"]
+
+
 def tables_needed(links: Sequence[Link]) -> list[tuple[str, TableName]]:
     """What `check_structure` wants to know of: the tables of all sides and lookups, each once."""
     needed = {(side.node, name) for link in links for side in link.sides for name in _catalogued(side)}
@@ -47,14 +65,17 @@ def _catalogued(side: Side) -> list[TableName]:
     return [*side.tables, *([side.table] if side.query else []), *([side.described] if side.derived else [])]
 
 
-def missing_tables(checked: Checked) -> Iterator[Finding]:
-    link = checked.link
+def tables_marked(link: Link) -> list[tuple[str, TableName, Mark]]:
+    """Every table that the link names, and where it does."""
     marks = {(side.node, name): query.mark for side in link.sides for query in side.queries for name in query.tables}
     marks |= {(side.node, side.table): side.mark for side in link.sides}
     named = [(side.node, name, marks.get((side.node, name), side.mark)) for side in link.sides for name in side.tables]
     named += [(f.lookup.node, f.lookup.table, f.lookup.mark) for f in link.fields if f.lookup]
-    named += [(node, kept.table, kept.mark) for field, node, kept in _kind_tables(link)]
-    for node, name, mark in named:
+    return named + [(node, kept.table, kept.mark) for field, node, kept in _kind_tables(link)]
+
+
+def missing_tables(checked: Checked) -> Iterator[Finding]:
+    for node, name, mark in tables_marked(checked.link):
         if checked.tables.get((node, name), ...) is None:
             others = [str(t) for n, t in checked.tables if n == node and checked.tables[n, t]]
             hint = near(str(name), others) or "check the name, and that the replicator's user may use its schema"

@@ -48,6 +48,7 @@ POLICIES: dict[Kind, Policy] = {
 # What is parked for another reason than an error of the server's.
 BY_REASON: dict[str, Policy] = {
     "waits": Policy("park", "waits", 300, 3600, "nothing: it goes on when the record that it refers to has come"),
+    "paused": Policy("park", "paused", None, 0, "it goes on when its link does: `replicator resume`"),
     "later": Policy("park", "later", 300, 3600, "nothing: the reference is filled in when its record has come"),
     "unknown value": Policy("park", "unknown value", 10, 600, "add the value to the table looked up, or to the link's `values`"),
     "ambiguous": Policy("park", "ambiguous", None, 0, "see to it that one record matches, then `replicator parked retry`"),
@@ -56,3 +57,5 @@ BY_REASON: dict[str, Policy] = {
 }
 
 BY_ITSELF = ("waits", "later", "locked")  # reasons of what goes on without anybody
+KEPT = BY_REASON["paused"].reason  # of what a link that is paused has kept: a person has to see to the link
+NOT_BY_ONE = (*BY_ITSELF, KEPT)  # reasons of what nobody has to see to change by change

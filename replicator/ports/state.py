@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from replicator.model.failure import Policy
+from replicator.model.pause import Pause
 from replicator.ports.writer import Writer
 
 
@@ -113,6 +114,15 @@ class FlowState(Protocol):
 
     def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None, str]]:
         """(id, link, key, what it waits for, reason) of everything parked for this flow."""
+
+    def paused(self) -> set[str]:
+        """Links that stand still in this flow."""
+
+    def pause(self, pause: Pause) -> bool:
+        """Notes it. False if the link is paused already."""
+
+    def stale(self, link: str) -> None:
+        """Changes have come of a link that is paused which cannot be kept."""
 
     def retries(self) -> list[int]:
         """Ids of what a person asked to be tried again (asking is taken back), or has its time."""

@@ -63,7 +63,7 @@ def applied_link(
         "read": {node: sorted(map(str, names)) for node, names in sorted(read.items())},
         "whole": {node: sorted(map(str, names)) for node, names in sorted(whole.items())},
     }
-    return Applied(link.name, tuple(field.name for field in link.fields), shape, _document(link))
+    return Applied(link.name, tuple(field.name for field in link.fields), shape, document_of(link))
 
 
 def same_pairs(old: Applied, new: Applied) -> bool:
@@ -126,7 +126,7 @@ def new_numbers(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
 # -- the document ------------------------------------------------------------------------------------------------------
 
 
-def _document(link: Link) -> dict[str, Any]:
+def document_of(link: Link) -> dict[str, Any]:
     sides = {f"on {side.node}": _plain(side) for side in link.sides}
     for side in sides.values():
         side.pop("node")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from replicator.model.link import Link, Missing
 from replicator.model.topology import Place
+from replicator.program.derive import reread
 from replicator.program.direct import compile_direct
 from replicator.program.layout import Layout
 from replicator.program.paired import compile_paired
@@ -24,7 +25,7 @@ def compile_flow(
         if (source, target) in link.flows:
             layout = Layout(link, by_name, tables, source, target, passed)
             program = compile_direct(layout) if layout.direct else compile_paired(layout)
-            programs.append(replace(program, limited=_limited(layout)))
+            programs.append(replace(program, limited=_limited(layout), current=reread(layout)))
     return tuple(programs)
 
 

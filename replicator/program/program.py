@@ -217,7 +217,8 @@ class Program:
     edits_load, edits_forget   the target's own users' edits that were read lately, kept in the session
     newest_entry    position of the newest entry in the target's ledger that lies behind a position
     find_key    run on the target: the source's key, part by part, of a pair whose source key is this text
-    reread  run on the source: the record's staged columns as they are now, as text, by key
+    reread  run on the source: the record's staged columns as they are now, as text, by key; None: values that waited are as good
+    current the same, of every link
     limited         the target's column types that hold so many characters, each with the fields that fill one
     edits_recover   run on the target at start: edits of the *source's* users that the target's ledger remembers
     """
@@ -247,6 +248,7 @@ class Program:
     newest_entry: str | None = None
     find_key: str | None = None
     reread: str | None = None
+    current: str = ""
 
     @property
     def tells_stays(self) -> bool:

@@ -6,7 +6,7 @@ any other change is taken as it is and noted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import psycopg
 
@@ -60,10 +60,16 @@ def require_applied(
 
 
 def accept(
-    connections: Mapping[str, psycopg.Connection], links: Sequence[Link], tables: Tables, others: Sequence[str] = ()
+    connections: Mapping[str, psycopg.Connection],
+    links: Sequence[Link],
+    tables: Tables,
+    others: Sequence[str],
+    paused: Collection[str],
 ) -> None:
-    """Before flows between two nodes start. Raises NotApplied; notes what else has changed."""
-    wanted = expected(links, tables)
+    """Before flows between two nodes start. Raises NotApplied; notes what else has changed. `paused`: links that do not fit their
+    tables, and are not to be looked at."""
+    others = [*others, *paused]
+    wanted = {name: link for name, link in expected(links, tables).items() if name not in paused}
     known: dict[str, dict[str, Applied] | None] = {}
     for node, connection in connections.items():
         with translated(node):

@@ -17,6 +17,7 @@ import psycopg
 from replicator.engines.postgres import backfills
 from replicator.engines.postgres.backfills import BackfillState
 from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.pauses import require_going
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
 from replicator.engines.postgres.slots import slot_state
 from replicator.errors import ConfigurationError, ReplicatorError
@@ -81,12 +82,13 @@ def copies(config: Config, connections: Connections, names: Sequence[str], sourc
             continue
         target = pair[0] if pair[1] == source else pair[1]
         links = links_between(config, pair)
-        tables = complete({key: table for key, table in catalog.items() if key[0] in pair})
+        tables = complete({key: table for key, table in catalog.items() if key[0] in pair}, links)
         by_name = {link.name: link for link in links}
         programs = {program.link.name: program for program in compile_flow(links, tables, source, target)}
         with translated(target):
             if not has_state(connections[target]):
                 raise ConfigurationError(f"{target} is not initialised", "run `replicator init` first")
+            require_going(connections[target], asked or {link.name for link in links})
             open_ones = {
                 (state.flow, state.link): state
                 for state in backfills.states(connections[target])

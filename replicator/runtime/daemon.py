@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from replicator.apply.outcome import Step, Totals
-from replicator.errors import NodeUnavailable, ReplicatorError, RunsElsewhere, WriteFailed
+from replicator.errors import NodeUnavailable, ReplicatorError, RunsElsewhere, StructureChanged, WriteFailed
 from replicator.exchange import Exchange
 from replicator.model.config import Config
-from replicator.model.failure import BY_ITSELF, POLICIES
+from replicator.model.failure import NOT_BY_ONE, POLICIES
 from replicator.pipeline import Flow
 from replicator.runtime.wiring import NodePair, node_pairs, open_exchange
 
@@ -123,6 +123,8 @@ class Daemon:
                 self.failed = error
                 self.stop.set()
                 return
+            except StructureChanged as error:
+                log.info("%s -> %s", error.message, error.hint, extra={"fields": {"nodes": pair}})
             except ReplicatorError as error:
                 if not _passes(error):
                     self.failed = error
@@ -179,6 +181,7 @@ class Daemon:
             worked = self._tell(exchange.turn())
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
+                exchange.look_at_tables()
                 for flow in exchange.flows:
                     flow.tidy(self.config.settings.retention_days, self.config.settings.history_days)
             if not worked:
@@ -199,7 +202,7 @@ def _tell_parked(step: Step) -> None:
         if sqlstate:
             known["sqlstate"] = sqlstate
         state = f" (SQLSTATE {sqlstate})" if sqlstate else ""
-        level = logging.INFO if reason in BY_ITSELF else logging.WARNING
+        level = logging.INFO if reason in NOT_BY_ONE else logging.WARNING
         log.log(level, "%s: %d parked of %s: %s%s", step.flow, count, link, reason, state, extra={"fields": known})
 
 

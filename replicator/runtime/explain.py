@@ -134,7 +134,7 @@ class _Search:
         self.ends = ends
         self.link = link
         by_name = {one.name: one for one in config.links}
-        tables = complete(read_catalog([link], ends))
+        tables = complete(read_catalog([link], ends), [link])
         self.direct = Layout(link, by_name, tables, *sorted(link.flows)[0]).direct
 
     def find(self, text: str, on: str | None) -> Explanation:

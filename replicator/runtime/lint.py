@@ -88,7 +88,7 @@ def check_links(config: Config, connections: Connections, catalog: Catalog, refu
     for pair in node_pairs(config):
         if set(pair) <= connections.keys():
             links = [link for link in links_between(config, pair) if link.name not in left_out]
-            tables = complete({key: found for key, found in catalog.items() if key[0] in pair and (found or not refused)})
+            tables = complete({key: found for key, found in catalog.items() if key[0] in pair and (found or not refused)}, links)
             links = not_as_applied(links, tables, {node: connections[node] for node in pair})
             merges = _merges(links, tables, connections)
             spared = {finding.where.path for finding in errors_of(merges) if isinstance(finding.where, Mark)}

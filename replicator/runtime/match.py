@@ -102,8 +102,9 @@ class Matcher:
             for connection in connections.values():
                 connection.close()
         for pair in node_pairs(config):
-            tables = complete({key: found for key, found in catalog.items() if key[0] in pair})
-            self._tables |= {link.name: tables for link in links_between(config, pair)}
+            links = links_between(config, pair)
+            tables = complete({key: found for key, found in catalog.items() if key[0] in pair}, links)
+            self._tables |= {link.name: tables for link in links}
 
     def match(self, link: Link, prefer: str | None, decisions: Sequence[Decision], apply: bool, keep: bool) -> LinkMatch:
         """`prefer`: the node whose values stand where both have one (None: nobody has said). `keep`: fields are left alone."""

@@ -152,6 +152,12 @@ class Figures(Collector):
         self._config = config
         self._daemon = daemon
         self._samplers = samplers
+        between = [(pair, links_between(config, pair)) for pair in node_pairs(config)]
+        self._links = {
+            flow_name(*way): [link.name for link in links if way in link.flows]
+            for pair, links in between
+            for way in flows_of(links, pair)
+        }
 
     def collect(self) -> Iterator[Metric]:
         yield from self._of_loops()
@@ -188,6 +194,12 @@ class Figures(Collector):
     def _of_flows(self) -> Iterator[Metric]:
         blocked = _gauge("flow_blocked", "Whether the flow waits: for a lock, for room on a disk, for a person.", "flow")
         halted = _gauge("flow_halted", "Whether the flow stands still until a person has seen to it.", "flow")
+        paused = _gauge(
+            "link_paused",
+            "Whether the link stands still in this flow: a person, or a changed table, has paused it.",
+            "flow",
+            "link",
+        )
         late = _gauge("lag_seconds", "From commit on the source to commit on the target, of the last transaction.", "flow")
         counters = {
             "transactions": _counter("transactions", "Transactions of users that were carried over.", "flow"),
@@ -201,6 +213,8 @@ class Figures(Collector):
         for flow, totals in sorted(self._daemon.totals.copy().items()):
             blocked.add_metric([flow], bool(totals.waiting))
             halted.add_metric([flow], totals.halted is not None)
+            for link in self._links[flow]:
+                paused.add_metric([flow, link], link in totals.paused)
             late.add_metric([flow], totals.behind_ms / 1000)
             for name, counter in counters.items():
                 counter.add_metric([flow], getattr(totals, name))
@@ -211,7 +225,7 @@ class Figures(Collector):
             upto = accumulate(totals.sizes)
             buckets = [(bound, float(next(upto))) for bound in (*map(str, SIZES), "+Inf")]
             sizes.add_metric([flow], buckets, totals.changes)
-        yield from (blocked, halted, late, *counters.values(), written, spent, sizes)
+        yield from (blocked, halted, paused, late, *counters.values(), written, spent, sizes)
 
     def _of_slots(self, known: dict[str, Sample]) -> Iterator[Metric]:
         behind = _gauge("lag_bytes", "WAL of the source that is not applied on the target yet.", "flow")

@@ -47,6 +47,7 @@ from replicator.program.projection import Tables
 from replicator.program.sql import state
 from replicator.program.state import link_tables
 from replicator.runtime.accept import expected
+from replicator.runtime.drift import as_called_now, called_before
 from replicator.runtime.needs import source_work
 from replicator.runtime.wiring import complete, flows_of, links_between, node_pairs, read_catalog
 
@@ -68,7 +69,8 @@ class LinkChange:
 
 @dataclass(frozen=True, slots=True)
 class Renumbering:
-    """A link whose fields have other numbers on a node than so far; payloads are rewritten by plan_apply."""
+    """A link whose fields have other numbers on a node than so far; payloads are rewritten by plan_apply. `new` has a field that
+    is called otherwise, as its column is, under the name that it had."""
 
     node: str
     link: str
@@ -111,13 +113,16 @@ def make_plan(config: Config, connections: Connections) -> Plan:
     plan = Plan(wanted={node: {} for node in connections}, forgetful=None in known.values())
     for pair in node_pairs(config):
         links = links_between(config, pair)
-        tables = plan.tables[pair] = complete(read_catalog(links, connections))
+        tables = plan.tables[pair] = complete(read_catalog(links, connections), links)
         found = expected(links, tables)
         for node in pair:
             plan.wanted[node].update(found)
         plan.flows += flows_of(links, pair)
     _require_sources(connections, plan.flows)
-    remembers = {node: plan.wanted[node] if links is None else links for node, links in known.items()}
+    remembers = {
+        node: plan.wanted[node] if links is None else {name: as_called_now(link, connections) for name, link in links.items()}
+        for node, links in known.items()
+    }
     plan.links = _link_changes(config, plan.wanted, remembers)
     for node in connections:
         with translated(node):
@@ -228,7 +233,7 @@ def _plan_node(config: Config, connections: Connections, plan: Plan, node: str, 
     made = plan_state(connection, config.node(node), peers, ddl, dropped)
     tables = [relation_of(action.sql) for action in made if action.sql.startswith("CREATE TABLE")]
     actions += [*made, *same_grants(connection, node, tables)]
-    actions += _renumber(connection, plan, node, known, {name: links[name] for name in wanted if name not in remade_links})
+    actions += _renumber(connections, plan, node, known, {name: links[name] for name in wanted if name not in remade_links})
     flows: dict[str, dict[str, tuple[str, ...]]] = {}
     for source, target in plan.flows:
         if node in (source, target):
@@ -255,18 +260,20 @@ def _plan_node(config: Config, connections: Connections, plan: Plan, node: str, 
 
 
 def _renumber(
-    connection: psycopg.Connection, plan: Plan, node: str, known: Mapping[str, Applied], links: Mapping[str, Link]
+    connections: Connections, plan: Plan, node: str, known: Mapping[str, Applied], links: Mapping[str, Link]
 ) -> list[Action]:
-    actions: list[Action] = []
+    connection, actions = connections[node], list[Action]()
     there = set(state_tables(connection))
     for name, link in links.items():
         old, new = known.get(name), plan.wanted[node][name]
         if old is None or old.fields == new.fields:
             continue
-        plan.renumberings.append(Renumbering(node, name, old.fields, new.fields))
+        before = called_before(link, old, connections)
+        fields = tuple(before.get(field, field) for field in new.fields)
+        plan.renumberings.append(Renumbering(node, name, old.fields, fields))
         ledger = state(names.ledger(link))
         if ledger in there and link.two_way:
-            actions += renumbered_ledger(connection, node, name, ledger, new_numbers(old.fields, new.fields))
+            actions += renumbered_ledger(connection, node, name, ledger, new_numbers(old.fields, fields))
         for place, rows in payloads(connection, name).items():
             if rows:
                 what = f"field numbers in {counted(len(rows), 'row')} of replicator.{place}"

@@ -31,6 +31,7 @@ from replicator.program.projection import Tables
 from replicator.reconcile.link_plan import LinkPlan, link_plan
 from replicator.reconcile.link_run import LinkResult, LinkRun, Watch
 from replicator.reconcile.node import Node
+from replicator.runtime import drift
 from replicator.runtime.accept import expected, require_applied
 from replicator.runtime.in_flight import CausesOf, FlowsBetween
 from replicator.runtime.wiring import (
@@ -90,18 +91,26 @@ def reconcile(
             if wanted and not any(link.name in wanted for link in links):
                 continue
             asked = {node: connections[node] for node in pair}
-            tables = complete(read_catalog(links, asked))
+            catalog = read_catalog(links, asked)
+            unfit = {name: str(pause) for name, pause in drift.unworkable(links, catalog).items()}
+            tables = complete(drift.as_if_whole(links, catalog, unfit), links)
             for name in pair:
                 if not has_state(asked[name]):
                     raise ConfigurationError(f"{name} is not initialised", "run `replicator init` first")
             others = [link.name for link in config.links if link not in links]
-            require_applied({node: remembered(asked[node]) for node in pair}, expected(links, tables), others)
+            applied = {name: link for name, link in expected(links, tables).items() if name not in unfit}
+            require_applied({node: remembered(asked[node]) for node in pair}, applied, [*others, *unfit])
             flows = flows_of(links, pair)
             between = FlowsBetween(asked, flows, options.wait)
             report.running[pair] = between.running()
             nodes = _open(config, pair, environ)
             try:
-                for plan in plans(links, tables, pair, asked):
+                for link in (link for link in links if link.name in unfit and (not wanted or link.name in wanted)):
+                    one, other = (side.node for side in link.sides)
+                    result = LinkResult(link.name, (one, other), problem=unfit[link.name])
+                    report.links.append(result)
+                    done(result)
+                for plan in plans(links, tables, pair, asked, unfit):
                     link = plan.link
                     if not wanted or link.name in wanted:
                         causes = CausesOf(asked, link.name, sorted(link.flows))
@@ -127,8 +136,14 @@ def _keep(connection: psycopg.Connection, result: LinkResult) -> None:
         keep_result(connection, result.link, result.seconds, result.how, *counts, kinds, result.problem)
 
 
-def plans(links: Sequence[Link], tables: Tables, pair: NodePair, connections: Mapping[str, psycopg.Connection]) -> list[LinkPlan]:
-    """Of every link between two nodes, those that others refer to first."""
+def plans(
+    links: Sequence[Link],
+    tables: Tables,
+    pair: NodePair,
+    connections: Mapping[str, psycopg.Connection],
+    unfit: Collection[str] = (),
+) -> list[LinkPlan]:
+    """Of every link between two nodes but those that are `unfit`, those that others refer to first."""
     by_name = {link.name: link for link in links}
     flows = flows_of(links, pair)
     programs = {flow: {p.link.name: p for p in compile_flow(links, tables, *flow)} for flow in flows}
@@ -140,6 +155,7 @@ def plans(links: Sequence[Link], tables: Tables, pair: NodePair, connections: Ma
             _given(by_name[name], connections),
         )
         for name in order
+        if name not in unfit
     ]
 
 

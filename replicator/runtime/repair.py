@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from replicator.engines.postgres import backfills
+from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.pauses import require_going
 from replicator.engines.postgres.setup import flow_name
 from replicator.engines.postgres.sql import statement
 from replicator.engines.postgres.writer import PostgresWriter
@@ -71,7 +73,7 @@ class Repair:
                 connection.close()
         for pair in node_pairs(config):
             links = links_between(config, pair)
-            tables = complete({key: found for key, found in catalog.items() if key[0] in pair})
+            tables = complete({key: found for key, found in catalog.items() if key[0] in pair}, links)
             by_name = {link.name: link for link in links}
             for source, target in (pair, (pair[1], pair[0])):
                 for program in compile_flow(links, tables, source, target):
@@ -89,6 +91,10 @@ class Repair:
 
     def plan(self, report: Report, prefer: str | None, limit: int | None) -> Plan:
         plan = Plan()
+        differing = {result.link for result in report.links if len(result.differences)}
+        for node, session in self._sessions.items():
+            with translated(node):
+                require_going(session.connection, differing)
         for result in report.links:
             link = self._links[result.link]
             for some in _some(result.differences):

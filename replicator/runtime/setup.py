@@ -71,7 +71,7 @@ def _init(config: Config, environ: Mapping[str, str], dry_run: bool, report: Rep
     try:
         for pair in node_pairs(config):
             links = links_between(config, pair)
-            tables = complete(read_catalog(links, connections))
+            tables = complete(read_catalog(links, connections), links)
             _require(connections, pair, expected(links, tables), wanted, config)
             by_name = {link.name: link for link in links}
             for node, peer in (pair, (pair[1], pair[0])):
@@ -136,7 +136,7 @@ def check_applied(config: Config, connections: Mapping[str, psycopg.Connection],
         return
     for pair in node_pairs(config):
         links = links_between(config, pair)
-        tables = complete({key: found for key, found in catalog.items() if key[0] in pair})
+        tables = complete({key: found for key, found in catalog.items() if key[0] in pair}, links)
         _require(connections, pair, expected(links, tables), {node: {} for node in pair}, config)
 
 

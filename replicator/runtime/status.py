@@ -12,9 +12,10 @@ from typing import Any
 
 import psycopg
 
-from replicator.engines.postgres import backfills
+from replicator.engines.postgres import backfills, pauses
 from replicator.engines.postgres.backfills import BackfillState
 from replicator.engines.postgres.errors import translated
+from replicator.engines.postgres.pauses import Paused
 from replicator.engines.postgres.reconciled import Reconciled, results
 from replicator.engines.postgres.setup import flow_name, has_state, slot_name
 from replicator.engines.postgres.slots import Flow, Gap, gaps, lost, slot_findings, slot_state
@@ -27,7 +28,7 @@ from replicator.engines.postgres.status import (
 )
 from replicator.errors import ConfigurationError, NodeUnavailable, ReplicatorError, SourceLost
 from replicator.model.config import Config
-from replicator.model.failure import BY_ITSELF
+from replicator.model.failure import NOT_BY_ONE
 from replicator.model.finding import Finding
 from replicator.program import names
 from replicator.runtime.clocks import Distance, distances, read_clocks
@@ -58,6 +59,7 @@ class FlowStatus:
     conflicts_open: int = 0
     conflict_kinds: dict[str, int] = field(default_factory=dict)
     parked: dict[str, int] = field(default_factory=dict)
+    paused: list[Paused] = field(default_factory=list)
     oldest_parked_seconds: float | None = None
     halted: str | None = None
     pace: dict[str, Any] | None = None
@@ -140,6 +142,7 @@ def as_document(status: Status) -> dict[str, Any]:
                     "total": f.conflicts, "last_24h": f.conflicts_24h, "open": f.conflicts_open, "by_kind": f.conflict_kinds,
                 },
                 "parked": f.parked,
+                "paused": [{**asdict(p.pause), "since": p.since.isoformat(), "kept": p.kept} for p in f.paused],
                 "oldest_parked_seconds": f.oldest_parked_seconds,
                 "halted": f.halted,
                 "pace": f.pace,
@@ -170,6 +173,7 @@ def _read_flow(one: FlowStatus, source: psycopg.Connection | None, target: psyco
                     one.conflicts += total
                     one.conflicts_24h += recent
                     one.conflicts_open += waiting
+            one.paused = [found for found in pauses.paused(target) if found.flow == one.flow]
             one.gaps = [gap for gap in gaps(target) if gap.flow == one.flow]
             one.backfills = [state for state in backfills.states(target) if state.flow == one.flow]
             for flow, reason, count, age in parked_counts(target):
@@ -208,8 +212,13 @@ def _problems(status: Status) -> list[Finding]:
                 message = f"{copy.why} of {copy.link} ended undone: {copy.problem}"
                 again = f"mend it, then `replicator backfill {copy.link} --from {flow.source}`"
                 problems.append(Finding(where, "S004", message, again))
+        for one in flow.paused:
+            kept = f"; {one.kept:,} parked" if one.kept else ""
+            place = f"{one.pause.place}: " if one.pause.place else ""
+            message = f"link {one.pause.link} is paused: {place}{one.pause.reason}{kept}"
+            problems.append(Finding(where, "S008", message, one.pause.hint))
         for reason, count in sorted(flow.parked.items()):
-            if reason not in BY_ITSELF:
+            if reason not in NOT_BY_ONE:
                 records = "record is" if count == 1 else "records are"
                 message = f"{count:,} {records} parked: {reason}"
                 option = f"--reason '{reason}'" if " " in reason else f"--reason {reason}"

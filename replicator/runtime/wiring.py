@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import psycopg
 
 from replicator.apply.read_ahead import ReadAhead
 from replicator.capture.assemble import Assembler
 from replicator.capture.clock import Clock
+from replicator.capture.feed import Renamed
 from replicator.capture.passed import RelayAssembler
 from replicator.capture.satellites import Satellite
 from replicator.engines.postgres import slots
@@ -26,9 +28,11 @@ from replicator.engines.postgres.stream import PostgresStream
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError
 from replicator.exchange import Exchange
+from replicator.mapping.structure import not_there
 from replicator.model.config import Config
-from replicator.model.finding import Finding
+from replicator.model.finding import Finding, Mark
 from replicator.model.link import Link, Side
+from replicator.model.pause import Pause
 from replicator.model.table import Table, TableName
 from replicator.model.topology import also_owned, beyond, passed_on, passed_places
 from replicator.pipeline import Flow
@@ -38,6 +42,7 @@ from replicator.program.effects import is_listening
 from replicator.program.program import Program
 from replicator.program.sql import mask_of
 from replicator.program.sql import state as state_table
+from replicator.runtime import drift
 from replicator.runtime.accept import accept
 from replicator.runtime.lint_queries import described
 
@@ -119,8 +124,21 @@ def _described(side: Side, connection: psycopg.Connection, catalog: Catalog, ref
     return {(side.node, name): None if columns is None else Table(name, columns, key, (), "full")}
 
 
-def complete(catalog: Catalog) -> dict[tuple[str, TableName], Table]:
-    """The catalog when every table is there; ConfigurationError naming those that are not."""
+class Unfit(ConfigurationError):
+    """Links name tables or columns that are not there; `findings` say where."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        files = sorted({one.where.path for one in findings if isinstance(one.where, Mark)})
+        message = f"{', '.join(files)}: not what the tables are like"
+        super().__init__(message, "change the link, or the table; `replicator lint` shows everything there is to say about it")
+        self.findings = tuple(findings)
+
+
+def complete(catalog: Catalog, links: Sequence[Link]) -> dict[tuple[str, TableName], Table]:
+    """The catalog when all that the links name is there; ConfigurationError naming what is not."""
+    missing = not_there(links, catalog)
+    if missing:
+        raise Unfit(missing)
     gone = [f"{node}: {name}" for (node, name), found in catalog.items() if found is None]
     if gone:
         raise ConfigurationError(f"tables that links name are not there: {', '.join(gone)}", "run `replicator lint`")
@@ -152,14 +170,21 @@ def open_exchange(config: Config, pair: NodePair, environ: Mapping[str, str]) ->
             writers[node] = PostgresWriter(node, dsn, origin, settings.lock_timeout_ms, f"{runner()} writes {peer} to {node}")
             sessions.append(writers[node])
         connections = {node: writer.connection for node, writer in writers.items()}
-        tables = complete(read_catalog(links, connections))
-        accept(connections, links, tables, [link.name for link in config.links if link not in links])
+        refused: list[Finding] = []
+        catalog = read_catalog(links, connections, refused)
+        found = drift.look(links, connections, {node: tables_named(links, node) for node in pair})
+        faults = drift.faults(links, catalog, found, connections, refused)
+        tables = complete(drift.as_if_whole(links, catalog, faults), links)
+        accept(connections, links, tables, [link.name for link in config.links if link not in links], faults)
+        over = partial(found.is_over, connections)
         flows = []
         for source, target in flows_of(links, pair):
             programs = compile_flow(links, tables, source, target, passed_places(config.links, frozenset(pair)))
-            flow = _flow(config, programs, links, tables, writers, source, target, environ, sessions)
+            ends = source, target, environ, sessions
+            renamed = replace(found.renamed[source], generated=_generated(tables, source))
+            flow = _flow(config, programs, links, tables, writers, *ends, renamed, faults, over)
             flows.append(flow)
-        return Opened(Exchange(flows), sessions)
+        return Opened(Exchange(flows, over), sessions)
     except BaseException:
         for session in sessions:
             session.close()
@@ -176,6 +201,9 @@ def _flow(
     target: str,
     environ: Mapping[str, str],
     sessions: list[PostgresWriter | ReadAhead],
+    renamed: Renamed,
+    faults: Mapping[str, Pause],
+    moved: Callable[[], bool],
 ) -> Flow:
     flow, slot = flow_name(source, target), slot_name(flow_name(source, target))
     numbers = config.node(source).number, config.node(target).number
@@ -204,9 +232,9 @@ def _flow(
     listening = is_listening(links, read, tables, source, target)
     passed = frozenset(origin_name(peer, source) for peer in passed_on(config.links, source, target))
     assembler = (
-        RelayAssembler(feeds, clock, own, saved.lsn, satellites, listening, passed, _owners(config, programs, source))
+        RelayAssembler(feeds, clock, own, saved.lsn, satellites, listening, passed, _owners(config, programs, source), renamed)
         if passed
-        else Assembler(feeds, clock, own, saved.lsn, satellites, listening)
+        else Assembler(feeds, clock, own, saved.lsn, satellites, listening, renamed)
     )
     dsn = dsn_of(config, source, environ)
     stream = ReadAhead(PostgresStream(source, dsn, slot, slot, saved.lsn, assembler, relay=listening or bool(passed)))
@@ -216,7 +244,13 @@ def _flow(
     origins = {p.link.name: frozenset(number[n] for n in beyond(config.links, p.link, source)) for p in programs}
     ends = writers[target], writers[source], reader
     limits = config.settings.parked_limit, config.settings.parked_percent
-    return Flow(flow, numbers, programs, stream, *ends, state, clock, config.settings.batch_rows, limits, origins)
+    size = config.settings.batch_rows
+    return Flow(flow, numbers, programs, stream, *ends, state, clock, size, limits, origins, faults, moved)
+
+
+def _generated(tables: Mapping[tuple[str, TableName], Table], node: str) -> dict[TableName, frozenset[str]]:
+    found = {name: frozenset(c.name for c in table.columns if c.generated) for (at, name), table in tables.items() if at == node}
+    return {name: columns for name, columns in found.items() if columns}
 
 
 def _owners(config: Config, programs: Sequence[Program], source: str) -> dict[str, dict[str, int]]:

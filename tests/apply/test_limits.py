@@ -112,14 +112,21 @@ def test_what_waits_for_a_record_does_not_count(fresh: Fresh) -> None:
         assert (parked(pair), column(pair, "erp", "SELECT count(*) FROM child")) == ([], [200])
 
 
+AUDIT = """
+CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit VALUES (NEW.{}); RETURN NEW; END $$;
+CREATE TRIGGER audit BEFORE INSERT ON item FOR EACH ROW EXECUTE FUNCTION audit();
+"""
+
+
 @pytest.mark.parametrize(
     ("breaks", "state", "mends"),
     [
-        ("ALTER TABLE item RENAME t TO gone", "42703", "ALTER TABLE item RENAME gone TO t"),
-        ("ALTER TABLE item RENAME TO gone", "42P01", "ALTER TABLE gone RENAME TO item"),
+        ("CREATE TABLE audit (id int);" + AUDIT.format("gone"), "42703", "DROP TRIGGER audit ON item"),
+        (AUDIT.format("id"), "42P01", "CREATE TABLE audit (id int)"),
     ],
 )
 def test_a_broken_link_is_set_aside_and_the_others_go_on(fresh: Fresh, breaks: str, state: str, mends: str) -> None:
+    """By a trigger's mistake, not by its tables: test_drift.py has those."""
     both = TABLE.format("item") + ";" + TABLE.format("other")
     with fresh(both, both, LINK.format("item"), LINK.format("other")) as pair:
         pair.exchange.turn()

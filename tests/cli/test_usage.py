@@ -27,6 +27,8 @@ NEEDED = {
     "conflicts resolve": ["crm:1", "--take", "crm"],
     "conflicts replay": ["--rule", "name=latest"],
     "parked show": ["erp:1"],
+    "pause": ["customer"],
+    "resume": ["customer"],
     "parked retry": ["--all"],
     "parked discard": ["--all"],
 }

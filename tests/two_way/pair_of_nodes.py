@@ -14,7 +14,7 @@ import psycopg
 from replicator.apply.outcome import Step
 from replicator.demo.servers import Server
 from replicator.engines.postgres.writer import PostgresWriter
-from replicator.errors import NodeUnavailable
+from replicator.errors import NodeUnavailable, StructureChanged
 from replicator.exchange import Exchange
 from replicator.mapping.config import load_config
 from replicator.model.config import Config
@@ -120,7 +120,7 @@ class Pair:
             else:
                 step = exchange.flows[flow].step()
                 steps = [step] if step else []
-        except Crash:
+        except (Crash, StructureChanged):  # the daemon starts anew
             self.crash()
             return []
         self.steps += steps

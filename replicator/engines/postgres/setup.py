@@ -80,6 +80,10 @@ def has_state(connection: psycopg.Connection) -> bool:
     return bool(row and row[0])
 
 
+def published(connection: psycopg.Connection, publication: str) -> set[TableName]:
+    return {TableName(*row[:2]) for row in connection.execute(_sql("publication_tables"), (publication,)).fetchall()}
+
+
 def relation_of(ddl: str) -> str:
     """The table or index that a statement of ours makes, with its schema."""
     found = re.search(r'IF NOT EXISTS ((?:replicator\.)?"(?:[^"]|"")+")', ddl)

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from replicator.capture.clock import STEP_PREFIX
+from replicator.engines.postgres.pauses import values_of
 from replicator.engines.postgres.sql import statement
 from replicator.engines.postgres.writer import PostgresWriter
 from replicator.errors import ConfigurationError
 from replicator.model import position
+from replicator.model.pause import Pause
 from replicator.ports.state import Checkpoint, Edited, Job, Parked, Progress, Wanted
 from replicator.ports.writer import Writer
 
@@ -124,6 +126,15 @@ class PostgresFlowState:
             (number, link, key, (waits, waits_key) if waits else None, reason)
             for number, link, key, waits, waits_key, reason in rows
         ]
+
+    def paused(self) -> set[str]:
+        return {link for (link,) in self._writer.query(_sql("paused"), (self._flow,))}
+
+    def pause(self, pause: Pause) -> bool:
+        return bool(self._writer.query(statement("pause", "drift.sql"), values_of(self._flow, pause)))
+
+    def stale(self, link: str) -> None:
+        self._writer.execute(_sql("stale"), (self._flow, link))
 
     def retries(self) -> list[int]:
         return [row[0] for row in self._writer.query(_sql("retries"), (self._flow, self._flow, RETRIED))]
