@@ -408,3 +408,27 @@ def test_a_generated_column_that_is_never_sent(fresh: Fresh) -> None:
             return
         assert pauses(pair)["item"].reason.startswith("changes came without t: generated columns are sent by PostgreSQL 18")
         assert (pauses(pair)["item"].stale, pair.rows("erp", THINGS)) == (True, [])
+
+
+def test_nobody_writes_while_the_table_goes(fresh: Fresh) -> None:
+    """No stream speaks of it: the tables are looked at now and then."""
+    with fresh(CRM, ERP, *links("two ways")) as pair:
+        settle(pair)
+        write(pair, "ALTER TABLE item DROP t")
+        settle(pair)
+        assert pauses(pair)["item"].column == "t"
+
+
+def test_only_what_it_reads_beside_has_changed(fresh: Fresh) -> None:
+    """Nobody can tell which records that concerns while the link does not fit: all are copied anew."""
+    with fresh(CRM + OF_OTHERS, ERP + OF_OTHERS, DERIVED, OTHER) as pair:
+        write(pair, "INSERT INTO item VALUES (1, 'x', 10)", "INSERT INTO note VALUES (1, 1, 'one')")
+        settle(pair)
+        write(pair, "ALTER TABLE note RENAME t TO u", "UPDATE note SET u = 'uno'")
+        settle(pair)
+        assert (pauses(pair)["item"].stale, pair.rows("erp", THINGS)) == (True, [("one", 10)])
+        write(pair, "ALTER TABLE note RENAME u TO t")
+        [item] = [one for one in pair.config.links if one.name == "item"]
+        go_on_if_it_fits(pair.config, {"crm": pair.crm, "erp": pair.erp}, [item], dry_run=False)
+        settle(pair)
+        until(pair, lambda: pair.rows("erp", THINGS) == [("uno", 10)])
