@@ -41,7 +41,7 @@ from replicator.apply.parking import Parking
 from replicator.apply.waiting import parked_ids, truncated
 from replicator.apply.wishes import Wishes
 from replicator.apply.write import BatchWrite, Changes, Staged
-from replicator.capture.batch import Batch
+from replicator.capture.batch import INSERT, UPDATE, Batch
 from replicator.capture.clock import Clock
 from replicator.capture.edits import Edits
 from replicator.capture.payload import from_json
@@ -95,7 +95,7 @@ class Flow:
         self._parking = Parking()
         self._limit = Limit(name, *limits, self._parking)
         self.wishes = Wishes(name, self.programs, writer, source, state, self._parking)
-        self._reads_source = any(p.derive or p.heal for p in programs)
+        self._reads_source = any(p.reads_source or p.heal for p in programs)
         self._failures = 0  # of this batch so far, of a kind that is gone when the same is tried again
         self._answers = Answers()
         self._weighed = {link: sum(1 << n for n in p.feed.weighed) for link, p in self.programs.items()}
@@ -152,7 +152,7 @@ class Flow:
         for link, program in self.programs.items():
             if program.mirror is not None:
                 rows = self._writer.query(program.mirror.recover, (mirrored, mirrored))
-                self._mirror({link: [(keys, seq, *rest) for keys, seq, *rest in rows]})
+                self._mirror({link: [(keys, seq, *rest) for keys, seq, *rest in rows]} if rows else {})
         for number, link, payload in self._state.outbox(back.name, back._answers.upto):
             if link in back.programs:
                 back._answers.waiting.append((number, link, from_json(payload, back.programs[link].feed.columns)))
@@ -179,11 +179,11 @@ class Flow:
                 return None
         self._pending = batch
         started = time.monotonic()
-        if batch.begun and self._reads_source:
+        if self._reads_source and self._must_be_visible(batch):
             await_visible(self.stream, self._source, batch)
         changes = self._gather(batch)
         derive(self.programs, self._source, batch, changes)
-        self._heal(changes)
+        self._heal(batch, changes)
         self.backfill.meet(changes)
         at, copied = self.totals.spent("prepare", at), self._write.copied
         staged = self._write.staged()
@@ -217,6 +217,17 @@ class Flow:
         if batch.commit_time:
             self.totals.behind_ms = (clock - batch.commit_time) / 1000
         return Step(self.name, batch, outcome, time.monotonic() - started, clock)
+
+    def _must_be_visible(self, batch: Batch) -> bool:
+        """Whether the source must show the batch before it is written: something is read there beside it, or the way back could
+        look for a record that nobody can find yet. A row that was there before is locked by whoever changes it."""
+        if self._parking or self._answers.waiting or self.wishes.decided or self._midway or not batch.complete:
+            return True
+        if batch.satellites or any(self.programs[link].reads_source for link in (*batch.links, *batch.blocks)):
+            return True
+        return any(INSERT in block.ops for block in batch.blocks.values()) or any(
+            row.op != UPDATE or row.first_key != row.key for captured in batch.links.values() for row in captured.rows
+        )
 
     def _something_else(self) -> bool:
         """Whether there is something to do although the stream has nothing."""
@@ -255,12 +266,13 @@ class Flow:
         self._parking.retry &= {parked.id for parked in found if parked.payload and parked.link in self.programs}
         return changes
 
-    def _heal(self, changes: Changes) -> None:
+    def _heal(self, batch: Batch, changes: Changes) -> None:
         """Edits older than our last write on the source may have been written over: see program/heal.py."""
         last_write = self._back.last_write if self._back else 0
         late = self._healing.late(changes, last_write, self.drained, self._midway)
         if not late:
             return
+        await_visible(self.stream, self._source, batch)
         self._source.begin()
         try:
             if self._healing.write(late) and self._back is not None:
@@ -283,9 +295,7 @@ class Flow:
             self._careful.hurry()
         staged = self._write.staged()
         try:
-            outcome = self._write.at_once(changes, hopeful=True)
-            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is deferred must not fail at the commit
-            return outcome
+            return self._write.at_once(changes, hopeful=True)
         except WriteFailed as error:
             if not at_fault(error) or (POLICIES[error.kind].action == "again" and self._failures < TRIES):
                 raise
@@ -376,11 +386,11 @@ class Flow:
 
     def _mirror(self, pairs: Mapping[str, Sequence[MirrorRow]]) -> None:
         """Pairs made or buried on the target, written on the source before anything of them can be read back."""
-        rows, back = {name: found for name, found in pairs.items() if found}, self._back
-        if not rows or back is None:
+        back = self._back
+        if not pairs or back is None:
             return
         try:
-            mirror(self.programs, self._source, back._state, rows)
+            mirror(self.programs, self._source, back._state, pairs)
         except WriteFailed as error:
             # What is committed on the target is found again by `recover`.
             message = f"{self.name}: pairs could not be mirrored: {error.message}"

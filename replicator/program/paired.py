@@ -28,7 +28,7 @@ from replicator.program.staging import delete_statement, loosen, stage_ddl, stag
 from replicator.program.stubs import comes_from_stubs, fills_stubs, stubs_of_batch
 from replicator.program.waiting import hold, later, resolve_self
 from replicator.program.weigh import meet_counters, waits_no_more, weigh
-from replicator.program.work import project, work_ddl
+from replicator.program.work import acts, enter, project, work_ddl
 
 
 def compile_paired(layout: Layout) -> Program:
@@ -49,7 +49,8 @@ def compile_paired(layout: Layout) -> Program:
         load=stage_load(stage),
         steps=Steps(
             project=project(layout, stage, work),
-            count=f"SELECT act::text, count(*) FROM {work} GROUP BY act",
+            enter=enter(layout, stage, work),
+            acts=acts(layout, work),
             hold=hold(layout, work),
             adopt=adopt(layout, work),
             restore=restore(layout, work),

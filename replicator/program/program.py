@@ -68,12 +68,13 @@ class Steps:
     M ambiguous match, P to be paired only with what is there, Z marked as deleted once, X nothing to do.
 
     project     stage -> work: pair, values, what is missing
-    count       how many rows of work have which act
+    enter       the same before rows are written: see program/work.py
+    acts        how many rows of work have which act; see program/work.py
     hold        takes out what cannot be told yet; returns (seq, field, raw value, link waited for)
     adopt       match keys: I -> A, or M; `ambiguous` takes the M out and returns their seq
     restore     records that were only marked as deleted take part again
     later       after the records are made: references left empty until their record comes; (seq, field, raw value, link)
-    mint        keys that the target generates, for rows to insert
+    mint        keys that the target generates, for rows to insert (if `enter` has not)
     contest     takes the lost fields out of `work.fields`, logs conflicts; returns the number logged
     stand_up    deletes that meet an edit made here unseen: logged; where edits win, kept back (K); returns the number logged
     missed      after project: rows (seq) that will make their record again
@@ -118,7 +119,8 @@ class Steps:
     insert_alone: str | None = None
     insert_new: str | None = None
     loosen: str | None = None
-    count: str | None = None
+    enter: str | None = None
+    acts: str | None = None
     hold: str | None = None
     adopt: str | None = None
     ambiguous: str | None = None
@@ -244,6 +246,11 @@ class Program:
     newest_entry: str | None = None
     find_key: str | None = None
     reread: str | None = None
+
+    @property
+    def reads_source(self) -> bool:
+        """Whether more is read on the source than what was captured, before a change is written."""
+        return bool(self.derive or self.enrichments or self.steps.missed)
 
     def filling(self, said: str) -> str:
         """Which fields it may concern that a server finds a value too long for a type, for it does not say which column."""

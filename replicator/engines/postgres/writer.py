@@ -33,6 +33,9 @@ class PostgresWriter:
             # (`enable_seqscan = off` would do that, and before 18 drown all other differences between plans.)
             self._connection.execute("SET seq_page_cost = 20")
             self._connection.execute("SET random_page_cost = 1.1")
+            # A large batch fits in memory, staged and projected; nothing of it is taken before it is needed.
+            self._connection.execute("SET temp_buffers = '32MB'")
+            self._connection.execute("SET work_mem = '16MB'")
             if origin is not None:
                 self._take(origin)
 
@@ -60,9 +63,7 @@ class PostgresWriter:
         self.execute("BEGIN")
 
     def commit(self, durable: bool = True) -> None:
-        if not durable:
-            self.execute("SET LOCAL synchronous_commit = off")
-        self.execute("COMMIT")
+        self.execute("COMMIT" if durable else "SET LOCAL synchronous_commit = off; COMMIT")
 
     def rollback(self) -> None:
         if not self._connection.closed:
