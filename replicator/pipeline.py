@@ -308,7 +308,7 @@ class Flow:
         return self._careful.in_parts(changes, refusal)
 
     def _begin(self) -> None:
-        self._writer.begin()
+        self._writer.begin(later=True)
         self.open = True
         self._careful.begun()
 

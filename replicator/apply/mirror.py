@@ -21,11 +21,9 @@ def mirror(programs: Mapping[str, Program], source: Writer, state: FlowState, pa
         few = len(found) < FEW_ROWS
         source.load_lines(statements.load, pair_lines(found))
         alive = all(gone is None for _, _, gone, *_ in found)
-        if alive and source.execute(statements.fresh, prepared=few) == len(found):
-            source.execute(statements.clear, prepared=few)
-            continue  # keys that nobody knew, as nearly always
-        for statement in statements.merge:
-            source.execute(statement, prepared=few)
-        source.execute(statements.clear, prepared=few)
+        if not alive or source.execute(statements.fresh, prepared=few) != len(found):  # nearly always keys that nobody knew
+            for statement in statements.merge:
+                source.later(statement, prepared=few)
+        source.later(statements.clear, prepared=few)
     state.mirrored(max(seq for found in pairs.values() for _, seq, *_ in found))
     source.commit(durable=False)

@@ -93,13 +93,14 @@ class BatchWrite:
             self._delete(self._programs[name], acts[name], outcome)
         if any(self._programs[name].steps.before for name in acts):
             # What deferred triggers change has to be seen.
-            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+            self._writer.later("SET CONSTRAINTS ALL IMMEDIATE")
+            self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
         for name, counts in acts.items():
             self._conclude(self._programs[name], changes[name], counts, outcome)
         if acts:
-            emptied = [statement for name in acts for statement in self._emptied(self._programs[name], len(changes[name]))]
-            # What is deferred must not fail at the commit.
-            self._writer.execute("; ".join((*emptied, "SET CONSTRAINTS ALL IMMEDIATE")))
+            for name in acts:
+                self._empty(self._programs[name], len(changes[name]))
+            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is deferred must not fail at the commit
         return outcome
 
     def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
@@ -160,13 +161,13 @@ class BatchWrite:
         which act before pairs were looked for, and whether any may have to wait."""
         writer, steps, name = self._writer, program.steps, program.link.name
         looked_up = self._stage(program, rows)
-        writer.execute(steps.enter or "", prepared=self._few)
+        writer.later(steps.enter or "", prepared=self._few)
         if steps.missed and (seqs := writer.query(steps.missed, prepared=self._few)):
             self._read_again(program, [rows[seq] for (seq,) in seqs])
             for statement in steps.sweep:
                 writer.execute(statement)
             self._load(program, rows, looked_up)
-            writer.execute(steps.enter or "", prepared=self._few)
+            writer.later(steps.enter or "", prepared=self._few)
         acts, wait = self._acts(program)
         if steps.rekey and not isinstance(rows, (Chunk, Block)) and any(row.first_key != row.key for row in rows):
             self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
@@ -252,7 +253,9 @@ class BatchWrite:
 
     def _load(self, program: Program, rows: Sequence[RowChange], looked_up: list[LookedUp]) -> None:
         started = time.perf_counter()
-        if isinstance(rows, Block):
+        if self._alone:
+            self._writer.later(program.load_one, next(stage_lines(program, rows, looked_up)), prepared=True)
+        elif isinstance(rows, Block):
             self._writer.load_lines(program.load, [block_lines(program, rows, looked_up)])
         else:
             self._writer.load(program.load, stage_lines(program, rows, looked_up))
@@ -286,7 +289,7 @@ class BatchWrite:
         assert program.edits_forget is not None
         width = len(program.link.fields)
         if edits.forgotten:
-            self._writer.execute(program.edits_forget, (position_text(edits.drained),))
+            self._writer.later(program.edits_forget, (position_text(edits.drained),))
             edits.forgotten = False
         for until, some in edits.unstaged():
             self._writer.load(program.edits_load, edit_lines(some, width, position_text(until)))
@@ -329,17 +332,18 @@ class BatchWrite:
                 found = self._writer.query(steps.later, prepared=self._few)
                 outcome.parked += filled_in_later(program, rows, found)
             touched = counts.get("U") or (program.link.update_wins and counts.get("N"))
-            if touched and steps.remember and self._writer.execute(steps.remember, prepared=self._few):
+            if touched and steps.remember:
+                self._writer.later(steps.remember, prepared=self._few)
                 outcome.remembered = True
             if steps.returned and (counts.get("N") or counts.get("U")):
                 self._take_returned(program, rows, outcome)
 
-    def _emptied(self, program: Program, count: int) -> tuple[str, ...]:
-        """The statements that empty the session's tables of so many rows."""
+    def _empty(self, program: Program, count: int) -> None:
+        """The session's tables, of so many rows."""
         self._swept = self._swept + count if count < FEW_ROWS else SWEPT_ROWS
-        statements = program.steps.clear if self._swept >= SWEPT_ROWS else program.steps.sweep
+        for statement in program.steps.clear if self._swept >= SWEPT_ROWS else program.steps.sweep:
+            self._writer.later(statement, prepared=count < FEW_ROWS)
         self._swept %= SWEPT_ROWS
-        return statements
 
     def undone(self, changes: Rows) -> None:
         """A savepoint before these was gone back to: what was staged of them lies about, deleted."""

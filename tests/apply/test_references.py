@@ -100,6 +100,16 @@ def test_three_levels_in_one_transaction(pair: Pair) -> None:
     assert family(pair, "erp") == WHOLE
 
 
+def test_edits_alone_make_no_pairs(pair: Pair) -> None:
+    """For what makes some has to reach the target's disk at once."""
+    transaction(pair.crm, "INSERT INTO person (name) VALUES ('Ada')")
+    pair.settle()
+    transaction(pair.crm, "UPDATE person SET name = 'Ada L.'")
+    pair.steps.clear()
+    pair.settle()
+    assert [step.outcome.pairs for step in pair.steps if step.outcome.written] == [{}]
+
+
 def test_a_row_is_looked_up_when_it_can_be_seen(pair: Pair) -> None:
     transaction(pair.crm, "INSERT INTO coded (id, unit_id) VALUES (1, 1)")
     pair.settle()
