@@ -44,7 +44,7 @@ from replicator.apply.pauses import Pauses
 from replicator.apply.waiting import parked_ids, truncated
 from replicator.apply.wishes import Wishes
 from replicator.apply.write import BatchWrite, Changes, Staged
-from replicator.capture.batch import Batch
+from replicator.capture.batch import INSERT, UPDATE, Batch
 from replicator.capture.clock import Clock
 from replicator.capture.edits import Edits, edits_of
 from replicator.capture.payload import from_json
@@ -104,7 +104,7 @@ class Flow:
         self.pauses = Pauses(name, self.programs, state, self._parking, broken)
         self._moved = moved
         self.wishes = Wishes(name, self.programs, writer, source, state, self._parking)
-        self._reads_source = any(p.derive or p.heal for p in programs)
+        self._reads_source = any(p.reads_source or p.heal for p in programs)
         self._failures = 0  # of this batch so far, of a kind that is gone when the same is tried again
         self._answers = Answers()
         self._weighed = {link: sum(1 << n for n in p.feed.weighed) for link, p in self.programs.items()}
@@ -196,13 +196,13 @@ class Flow:
                 return None
         self._pending = batch
         started = time.monotonic()
-        if batch.begun and self._reads_source:
+        if self._reads_source and self._must_be_visible(batch):
             await_visible(self.stream, self._source, batch)
         due = self.pauses.due() if not self._midway else set()
         changes = self._gather(batch, due)
         derive(self.programs, self._source, batch, changes, self.pauses.broken)
         lacking = complete(self.programs, self._source, changes, self.pauses.broken)
-        self._heal(changes)
+        self._heal(batch, changes)
         self.backfill.meet(changes)
         kept = self.pauses.keep(changes)
         at, copied = self.totals.spent("prepare", at), self._write.copied
@@ -248,6 +248,17 @@ class Flow:
             self.totals.behind_ms = (clock - batch.commit_time) / 1000
         return Step(self.name, batch, outcome, time.monotonic() - started, clock)
 
+    def _must_be_visible(self, batch: Batch) -> bool:
+        """Whether the source must show the batch before it is written: something is read there beside it, or the way back could
+        look for a record that nobody can find yet. A row that was there before is locked by whoever changes it."""
+        if self._parking or self._answers.waiting or self.wishes.decided or self._midway or not batch.complete:
+            return True
+        if batch.satellites or any(self.programs[link].reads_source for link in (*batch.links, *batch.blocks)):
+            return True
+        return any(INSERT in block.ops for block in batch.blocks.values()) or any(
+            row.op != UPDATE or row.first_key != row.key for captured in batch.links.values() for row in captured.rows
+        )
+
     def _something_else(self) -> bool:
         """Whether there is something to do although the stream has nothing."""
         if self.backfill.due(self.stream.position, self._parking) is not None:
@@ -287,13 +298,14 @@ class Flow:
         self._parking.retry.difference_update(number for number in again if number not in there)
         return changes
 
-    def _heal(self, changes: Changes) -> None:
+    def _heal(self, batch: Batch, changes: Changes) -> None:
         """Edits older than our last write on the source may have been written over: see program/heal.py."""
         last_write = self._back.last_write if self._back else 0
         late = self._healing.late(changes, last_write, self.drained, self._midway)
         late = {link: rows for link, rows in late.items() if link not in self.pauses.broken}
         if not late:
             return
+        await_visible(self.stream, self._source, batch)
         self._source.begin()
         try:
             if self._healing.write(late) and self._back is not None:
@@ -316,9 +328,7 @@ class Flow:
             self._careful.hurry()
         staged = self._write.staged()
         try:
-            outcome = self._write.at_once(changes, hopeful=True)
-            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is deferred must not fail at the commit
-            return outcome
+            return self._write.at_once(changes, hopeful=True)
         except WriteFailed as error:
             if not at_fault(error) or (POLICIES[error.kind].action == "again" and self._failures < TRIES):
                 raise
@@ -331,7 +341,7 @@ class Flow:
         return self._careful.in_parts(changes, refusal)
 
     def _begin(self) -> None:
-        self._writer.begin()
+        self._writer.begin(later=True)
         self.open = True
         self._careful.begun()
 

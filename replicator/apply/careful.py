@@ -154,7 +154,8 @@ class CarefulWrite:
         tried: Outcome | WriteFailed
         try:
             tried = self._write.at_once(changes, aside)
-            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE" if only_try else f"SET CONSTRAINTS ALL IMMEDIATE; {RELEASE}")
+            if not only_try:
+                self._writer.execute(RELEASE)
         except WriteFailed as error:
             if not at_fault(error):
                 raise

@@ -32,12 +32,10 @@ def mirror(
         upto = max(upto, *(seq for _, seq, *_ in found))
         source.load_lines(statements.load, pair_lines(found))
         alive = all(gone is None for _, _, gone, *_ in found)
-        if alive and source.execute(statements.fresh, prepared=few) == len(found):
-            source.execute(clear, prepared=few)
-            continue  # keys that nobody knew, as nearly always
-        for statement in statements.merge:
-            source.execute(statement, prepared=few)
-        source.execute(clear, prepared=few)
+        if not alive or source.execute(statements.fresh, prepared=few) != len(found):  # nearly always keys that nobody knew
+            for statement in statements.merge:
+                source.later(statement, prepared=few)
+        source.later(clear, prepared=few)
     if upto:
         state.mirrored(upto)
     source.commit(durable=False)

@@ -23,7 +23,7 @@ class Outcome:
     written    link -> {"insert": rows, "update": rows, "delete": rows}
     pairs      link -> pairs made and buried, to be made known on the source
     returned   (link, change of the target's) for values that flow back
-    remembered whether the ledger has new entries
+    remembered whether the ledger may have new entries
     kept       (link, reason, SQLSTATE) of what was parked in earlier parts of a transaction larger than a batch
     """
 

@@ -37,6 +37,7 @@ Staged = dict[str, tuple[int, bool]]
 
 FEW_ROWS = 200  # up to here deleting from a temporary table is cheaper than TRUNCATE's new files
 SWEPT_ROWS = 2_000  # deleted rows that may lie about in one before TRUNCATE
+UNPAIRED = frozenset("IPAZ")  # acts of rows that may still be paired
 CAREFUL_BATCHES = 100  # after records were to be inserted that were there
 SWALLOWED = "{place}: a trigger of {table} swallows the record, or gives it another key than its column's default"
 AMBIGUOUS = "{place}: several records match by the link's `match` columns (a stub counts); nothing is paired by guessing"
@@ -75,7 +76,8 @@ class BatchWrite:
         self._few = False  # the rows being written are few: plans are kept for that
 
     def at_once(self, changes: Rows, aside: bool = False, hopeful: bool = False) -> Outcome:
-        """Stages and writes, link by link. `aside`: unique values that change step aside first, so that rows may swap them.
+        """Stages and writes, link by link; deferred constraints hold then.
+        `aside`: unique values that change step aside first, so that rows may swap them.
         `hopeful`: what is inserted is not there yet, by all we know; if it is, the row is refused."""
         self._aside, self._hopeful = aside, hopeful and not self._disappointed
         self._disappointed -= self._disappointed > 0
@@ -91,10 +93,15 @@ class BatchWrite:
         for name in reversed(acts):
             self._delete(self._programs[name], acts[name], outcome)
         if any(self._programs[name].steps.before for name in acts):
-            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what deferred triggers change has to be seen
+            # What deferred triggers change has to be seen.
+            self._writer.later("SET CONSTRAINTS ALL IMMEDIATE")
             self._writer.execute("SET CONSTRAINTS ALL DEFERRED")
         for name, counts in acts.items():
             self._conclude(self._programs[name], changes[name], counts, outcome)
+        if acts:
+            for name in acts:
+                self._empty(self._programs[name], len(changes[name]))
+            self._writer.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is deferred must not fail at the commit
         return outcome
 
     def _upsert(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
@@ -104,10 +111,11 @@ class BatchWrite:
         outcome.unparked += parked_ids(rows)
         if not program.paired:
             return self._upsert_copies(program, rows, outcome)
-        self._find_pairs(program, rows, outcome)
+        acts, wait = self._find_pairs(program, rows, outcome)
+        new = not UNPAIRED.isdisjoint(acts)
         if steps.resolve_self or steps.restore or self._aside:
             self._announce(program)  # rows are written before it is known which fields lose
-        if steps.restore:
+        if steps.restore and "Z" in acts:
             writer.execute(steps.restore, prepared=self._few)
         if self._aside and steps.aside:
             writer.execute(steps.aside)
@@ -115,8 +123,9 @@ class BatchWrite:
             # Records of one link that refer to each other: parents of this pass are the pairs of the next.
             self._insert(program, outcome)
         self._make_stubs(program, outcome)
-        self._hold(program, rows, outcome)
-        if steps.ambiguous and (steps.adopt or program.fills):
+        if wait:
+            self._hold(program, rows, outcome)
+        if steps.ambiguous and (steps.adopt or program.fills) and new:
             for (seq,) in writer.query(steps.ambiguous, prepared=self._few):
                 message = AMBIGUOUS.format(place=program.link.mark)
                 outcome.parked.append(set_aside(program, rows[seq], BY_REASON["ambiguous"], message))
@@ -132,8 +141,12 @@ class BatchWrite:
             outcome.conflicts += writer.query(steps.weigh, prepared=self._few)[0][0]
         if program.edits_landed and name in self._edits and self._edits[name].on_their_way:
             writer.execute(program.edits_landed)
-        self._insert(program, outcome)
-        counts = dict[str, int](writer.query(steps.count or "", prepared=self._few))
+        if new or risen:
+            self._insert(program, outcome)
+        counts = acts
+        if new or wait or steps.move or program.stubs or program.link.update_wins:
+            counts, _ = self._acts(program)
+            counts["N"] = counts.get("N", 0) + counts.pop("I", 0)
         if counts.get("U"):
             if steps.before:
                 writer.execute(steps.before, prepared=self._few)
@@ -154,30 +167,38 @@ class BatchWrite:
                 message = CROWDED.format(place=program.link.mark, key=",".join(key))
                 outcome.parked.append(set_aside(program, rows[seq], POLICIES["locked"], message))
 
-    def _find_pairs(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> None:
-        """Stage to `work`; then every record whose pair is known, or that is there unpaired, has it."""
+    def _find_pairs(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> tuple[dict[str, int], bool]:
+        """Stage to `work`; then every record whose pair is known, or that is there unpaired, has it. Gives how many rows had
+        which act before pairs were looked for, and whether any may have to wait."""
         writer, steps, name = self._writer, program.steps, program.link.name
         looked_up = self._stage(program, rows)
-        writer.execute(steps.project, prepared=self._few)
+        writer.later(steps.enter or "", prepared=self._few)
         if steps.missed and (seqs := writer.query(steps.missed, prepared=self._few)):
             self._read_again(program, [rows[seq] for (seq,) in seqs])
             for statement in steps.sweep:
                 writer.execute(statement)
             self._load(program, rows, looked_up)
-            writer.execute(steps.project, prepared=self._few)
+            writer.later(steps.enter or "", prepared=self._few)
+        acts, wait = self._acts(program)
         if steps.rekey and not isinstance(rows, (Chunk, Block)) and any(row.first_key != row.key for row in rows):
             self._paired(outcome, name, writer.query(steps.rekey, prepared=self._few))
-        if steps.move and writer.execute(steps.move.mark, prepared=self._few):
+        if steps.move and (moved := writer.execute(steps.move.mark, prepared=self._few)):
+            acts["P"] = moved
             if steps.move.leave:
                 outcome.count(name, "update", writer.execute(steps.move.leave, prepared=self._few))
             self._paired(outcome, name, writer.query(steps.move.bury, prepared=self._few))
             writer.execute(steps.move.enter, prepared=self._few)
-        if steps.adopt:
+        if steps.adopt and not UNPAIRED.isdisjoint(acts):
             if steps.alone:
                 writer.execute(steps.alone)
             writer.execute(steps.adopt, prepared=self._few)
             if steps.meet_counters:
                 writer.execute(steps.meet_counters, prepared=self._few)
+        return acts, wait
+
+    def _acts(self, program: Program) -> tuple[dict[str, int], bool]:
+        found = self._writer.query(program.steps.acts or "", prepared=self._few)
+        return {act: count for act, count, _ in found}, any(wait for *_, wait in found)
 
     def _upsert_copies(self, program: Program, rows: Sequence[RowChange], outcome: Outcome) -> dict[str, int]:
         """The same for a link without pairs."""
@@ -243,7 +264,9 @@ class BatchWrite:
 
     def _load(self, program: Program, rows: Sequence[RowChange], looked_up: list[LookedUp]) -> None:
         started = time.perf_counter()
-        if isinstance(rows, Block):
+        if self._alone:
+            self._writer.later(program.load_one, next(stage_lines(program, rows, looked_up)), prepared=True)
+        elif isinstance(rows, Block):
             self._writer.load_lines(program.load, [block_lines(program, rows, looked_up)])
         else:
             self._writer.load(program.load, stage_lines(program, rows, looked_up))
@@ -277,7 +300,7 @@ class BatchWrite:
         assert program.edits_forget is not None
         width = len(program.link.fields)
         if edits.forgotten:
-            self._writer.execute(program.edits_forget, (position_text(edits.drained),))
+            self._writer.later(program.edits_forget, (position_text(edits.drained),))
             edits.forgotten = False
         for until, some in edits.unstaged():
             self._writer.load(program.edits_load, edit_lines(some, width, position_text(until)))
@@ -320,13 +343,17 @@ class BatchWrite:
                 found = self._writer.query(steps.later, prepared=self._few)
                 outcome.parked += filled_in_later(program, rows, found)
             touched = counts.get("U") or (program.link.update_wins and counts.get("N"))
-            if touched and steps.remember and self._writer.execute(steps.remember, prepared=self._few):
+            if touched and steps.remember:
+                self._writer.later(steps.remember, prepared=self._few)
                 outcome.remembered = True
             if steps.returned and (counts.get("N") or counts.get("U")):
                 self._take_returned(program, rows, outcome)
-        self._swept = self._swept + len(rows) if len(rows) < FEW_ROWS else SWEPT_ROWS
-        for statement in steps.clear if self._swept >= SWEPT_ROWS else steps.sweep:
-            self._writer.execute(statement, prepared=self._few)
+
+    def _empty(self, program: Program, count: int) -> None:
+        """The session's tables, of so many rows."""
+        self._swept = self._swept + count if count < FEW_ROWS else SWEPT_ROWS
+        for statement in program.steps.clear if self._swept >= SWEPT_ROWS else program.steps.sweep:
+            self._writer.later(statement, prepared=count < FEW_ROWS)
         self._swept %= SWEPT_ROWS
 
     def undone(self, changes: Rows) -> None:
@@ -354,10 +381,12 @@ class BatchWrite:
 
     def _paired(self, outcome: Outcome, link: str, rows: Sequence[tuple[str, ...]]) -> None:
         """Rows a pairing statement returned: the keys of both sides, seq, and for a dead pair positions and stamp."""
+        if not rows:
+            return
         program = self._programs[link]
         keys = program.feed.keys + len(program.link.side(program.target).key)
         found = outcome.pairs.setdefault(link, [])
-        if rows and len(rows[0]) == keys + 1:
+        if len(rows[0]) == keys + 1:
             found += [(row[:keys], int(row[keys]), None, None, None) for row in rows]
         else:
             found += [(row[:keys], int(row[keys]), row[keys + 1], row[keys + 2], row[keys + 3]) for row in rows]

@@ -16,12 +16,17 @@ class Writer(Protocol):
     must be rolled back.
     """
 
-    def begin(self) -> None: ...
+    def begin(self, later: bool = False) -> None:
+        """`later`: see below."""
 
     def commit(self, durable: bool = True) -> None:
         """Returns when the transaction is durable; without `durable`, a crash of the server may undo it as a whole."""
 
     def rollback(self) -> None: ...
+
+    def later(self, sql: str, params: Sequence[Value | str | int] = (), prepared: bool = False) -> None:
+        """As `execute`, but in one round trip with the next statement, before it; what goes wrong is said there. Parameters
+        are texts of the types that are wanted."""
 
     def execute(self, sql: str, params: Sequence[Any] = (), prepared: bool = False) -> int:
         """The number of rows it touched. `prepared`: worth keeping the plan; it must suit a few rows."""

@@ -12,6 +12,7 @@ from replicator.program.sql import literal, quote
 from replicator.program.staging import EXISTING
 
 WRITING = "('U', 'A')"
+MADE = "('I', 'N')"  # once records are inserted: see crosswalk.pair
 CONFLICT = (
     "INSERT INTO replicator.conflict (flow, link, kind, field, source_key, target_key, incoming, existing,"
     " incoming_stamp, existing_stamp, incoming_lsn, winner, rule, place)"

@@ -6,15 +6,17 @@ Each statement returns the pairs it touched as text, for the other node (mirror.
 from __future__ import annotations
 
 from replicator.program import names
+from replicator.program.adopt import match_names
 from replicator.program.contest import WRITING, key_text, pair_of
 from replicator.program.layout import Layout
 from replicator.program.sql import PARAMETER, literal, quote, state, with_parameters
 from replicator.program.stubs import fills_stubs
-from replicator.program.waiting import awaited, unsettled
+from replicator.program.waiting import awaited, refers_to_itself, unsettled
 
 
 def pair(layout: Layout, work: str) -> str:
-    """New pairs; rows that were inserted become `N` so that a second pass over a link to itself leaves them alone."""
+    """New pairs. Rows that were inserted become `N` where there may be another pass, over a link to itself; else they stay as
+    they are."""
     keys = [f"s_{i}" for i in range(len(layout.source_keys))] + [f"t_{i}" for i in range(len(layout.target_keys))]
     settled = "".join(f" AND NOT ({unsettled(i)})" for i in awaited(layout))
     columns = ", ".join(quote(k) for k in (*layout.source_keys, *layout.target_keys))
@@ -29,10 +31,18 @@ def pair(layout: Layout, work: str) -> str:
     again = " OR act IN ('R', 'V')" if layout.link.update_wins else ""
     unpaired = " WHERE how IS DISTINCT FROM 'V'" if layout.link.update_wins else ""
     how = ", how" if layout.link.update_wins else ""
+    listed = f"{', '.join(keys)}, stamp{how}"
+    made = f"UPDATE {work} SET act = CASE WHEN act = 'A' THEN 'U' ELSE 'N' END, born = true"
+    if refers_to_itself(layout):
+        made += f" WHERE (act = 'I'{settled}) OR (act = 'A'{settled}){again} RETURNING {listed}"
+        made = f"made AS ({made})"
+    elif not (match_names(layout) or filled or again or layout.target in layout.link.restore):
+        made = f"made AS (SELECT {listed} FROM {work} WHERE act = 'I')"
+    else:
+        made = f"other AS ({made} WHERE act = 'A'{again} RETURNING {listed}),"
+        made += f" made AS (SELECT {listed} FROM {work} WHERE act = 'I' UNION ALL SELECT {listed} FROM other)"
     return (
-        f"WITH made AS (UPDATE {work} SET act = CASE WHEN act = 'A' THEN 'U' ELSE 'N' END, born = true"
-        f" WHERE (act = 'I'{settled}) OR (act = 'A'{settled}){again} RETURNING {', '.join(keys)}, stamp{how}){filled}"
-        f" INSERT INTO {state(names.crosswalk(layout.link))} ({columns}, seq, made)"
+        f"WITH {made}{filled} INSERT INTO {state(names.crosswalk(layout.link))} ({columns}, seq, made)"
         f" SELECT {', '.join(keys)}, nextval('replicator.pair_seq'), stamp FROM made{unpaired} RETURNING {texts}, seq"
     )
 

@@ -18,6 +18,7 @@ from replicator.program.staging import (
     joins_of,
     stage_ddl,
     stage_load,
+    stage_load_one,
     stand_in,
     unique_fields,
     waits_of,
@@ -35,6 +36,7 @@ def compile_direct(layout: Layout) -> Program:
         paired=False,
         setup=(stage_ddl(layout, stage),),
         load=stage_load(stage),
+        load_one=stage_load_one(layout, stage),
         steps=Steps(
             project="",
             hold=_hold(layout, stage),

@@ -24,11 +24,11 @@ from replicator.program.returned import before, returned
 from replicator.program.rows import aside, insert, insert_alone, mint, swallowed, update
 from replicator.program.slices import crowded, move_of
 from replicator.program.sql import PARAMETER, with_parameters
-from replicator.program.staging import delete_statement, loosen, stage_ddl, stage_load, waits_of
+from replicator.program.staging import delete_statement, loosen, stage_ddl, stage_load, stage_load_one, waits_of
 from replicator.program.stubs import comes_from_stubs, fills_stubs, stubs_of_batch
 from replicator.program.waiting import hold, later, resolve_self
 from replicator.program.weigh import meet_counters, waits_no_more, weigh
-from replicator.program.work import project, work_ddl
+from replicator.program.work import acts, enter, project, work_ddl
 
 
 def compile_paired(layout: Layout) -> Program:
@@ -47,9 +47,11 @@ def compile_paired(layout: Layout) -> Program:
         paired=True,
         setup=tuple(setup),
         load=stage_load(stage),
+        load_one=stage_load_one(layout, stage),
         steps=Steps(
             project=project(layout, stage, work),
-            count=f"SELECT act::text, count(*) FROM {work} GROUP BY act",
+            enter=enter(layout, stage, work),
+            acts=acts(layout, work),
             hold=hold(layout, work),
             adopt=adopt(layout, work),
             restore=restore(layout, work),

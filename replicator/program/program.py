@@ -68,12 +68,13 @@ class Steps:
     M ambiguous match, P to be paired only with what is there, Z marked as deleted once, X nothing to do.
 
     project     stage -> work: pair, values, what is missing
-    count       how many rows of work have which act
+    enter       the same before rows are written: see program/work.py
+    acts        how many rows of work have which act; see program/work.py
     hold        takes out what cannot be told yet; returns (seq, field, raw value, link waited for)
     adopt       match keys: I -> A, or M; `ambiguous` takes the M out and returns their seq
     restore     records that were only marked as deleted take part again
     later       after the records are made: references left empty until their record comes; (seq, field, raw value, link)
-    mint        keys that the target generates, for rows to insert
+    mint        keys that the target generates, for rows to insert (if `enter` has not)
     contest     takes the lost fields out of `work.fields`, logs conflicts; returns the number logged
     stand_up    deletes that meet an edit made here unseen: logged; where edits win, kept back (K); returns the number logged
     missed      after project: rows (seq) that will make their record again
@@ -119,7 +120,8 @@ class Steps:
     insert_alone: str | None = None
     insert_new: str | None = None
     loosen: str | None = None
-    count: str | None = None
+    enter: str | None = None
+    acts: str | None = None
     hold: str | None = None
     adopt: str | None = None
     ambiguous: str | None = None
@@ -213,7 +215,7 @@ class Program:
     pages   how the source's records are read as they are
     stubs   made for records that are referred to and not there, before `hold`
     fills   whether the target may have a stub of a record that is new on the source
-    load    the COPY statement that fills the stage; `header` names what stands before the values in each line
+    load    the COPY statement that fills the stage; `load_one` takes one line, its values as parameters
     edits_load, edits_forget   the target's own users' edits that were read lately, kept in the session
     newest_entry    position of the newest entry in the target's ledger that lies behind a position
     find_key    run on the target: the source's key, part by part, of a pair whose source key is this text
@@ -230,6 +232,7 @@ class Program:
     paired: bool
     setup: tuple[str, ...]
     load: str
+    load_one: str
     steps: Steps
     pages: Pages
     enrichments: tuple[Enrichment, ...] = ()
@@ -254,6 +257,11 @@ class Program:
     def tells_stays(self) -> bool:
         """Whether the stage tells of each row that it has not moved (`RowChange.stays`)."""
         return self.paired and bool(self.feed.deciding)
+
+    @property
+    def reads_source(self) -> bool:
+        """Whether more is read on the source than what was captured, before a change is written."""
+        return bool(self.derive or self.enrichments or self.steps.missed)
 
     def filling(self, said: str) -> str:
         """Which fields it may concern that a server finds a value too long for a type, for it does not say which column."""

@@ -6,7 +6,7 @@ on a clash: each is a change of the target's, told to the source like a user's.
 
 from __future__ import annotations
 
-from replicator.program.contest import WRITING, joined_target, pair_of
+from replicator.program.contest import MADE, WRITING, joined_target, pair_of
 from replicator.program.layout import Layout
 from replicator.program.sql import quote
 
@@ -30,11 +30,11 @@ def returned(layout: Layout, work: str) -> str | None:
     clash, for weighed fields what stood here before, for counters by how much the source's value has to change)."""
     if not layout.link.two_way:
         return None
-    clauses: dict[int, list[str]] = {i: ["w.born"] for i in layout.returning_on_create}
+    clauses: dict[int, list[str]] = {i: ["(w.born OR w.act = 'I')"] for i in layout.returning_on_create}
     for i in layout.returning_after_triggers:
         was = f"w.b_{i}"
         if i in layout.projected and i in layout.written:
-            was = f"CASE WHEN w.act = 'N' OR get_bit(w.fields, {i}) = 1 THEN w.v_{i} ELSE w.b_{i} END"
+            was = f"CASE WHEN w.act IN {MADE} OR get_bit(w.fields, {i}) = 1 THEN w.v_{i} ELSE w.b_{i} END"
             clauses.setdefault(i, []).append(layout.differing("t", i, was))
         else:
             clauses.setdefault(i, []).append(f"(w.act = 'U' AND {layout.differing('t', i, was)})")
@@ -72,7 +72,7 @@ def returned(layout: Layout, work: str) -> str | None:
         f" {again} AS again,"
         f" {answers} AS answers, ARRAY[{was}]::text[] AS was, ARRAY[{amounts}]::text[] AS amounts FROM {work} w"
         f" JOIN {layout.target_relation} t ON {pair_of('t', layout.target_side.key)}"
-        f" WHERE w.act IN ('N', 'U')) r WHERE mask <> {layout.none}"
+        f" WHERE w.act IN ('I', 'N', 'U')) r WHERE mask <> {layout.none}"
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from replicator.program.contest import WRITING, pair_of
+from replicator.program.adopt import match_names
+from replicator.program.contest import MADE, WRITING, pair_of
 from replicator.program.layout import Layout
 from replicator.program.passing import is_passed
 from replicator.program.sql import quote
@@ -11,8 +12,18 @@ from replicator.program.stubs import fills_stubs
 from replicator.program.waiting import awaited, unsettled
 
 
+def minted_early(layout: Layout) -> tuple[str, ...]:
+    """By part of the key its own default, where it can be taken while projecting: of a record that may yet be found on the
+    target it would be taken in vain, and a part that the link gives may still be looked for."""
+    given = {column for column, _ in layout.created_columns}
+    defaults = tuple(column.default or "" for column in layout.key_columns(layout.target) if column.name not in given)
+    return defaults if all(defaults) and len(defaults) == len(layout.target_keys) and not match_names(layout) else ()
+
+
 def mint(layout: Layout, work: str) -> str | None:
-    """Evaluates the key's own default, so that each staged record knows its key before it is inserted."""
+    """Evaluates the key's own default, so that each staged record knows its key before it is inserted. None: it does already."""
+    if minted_early(layout):
+        return None
     given = {column for column, _ in layout.created_columns}
     values = []
     for i, column in enumerate(layout.key_columns(layout.target)):
@@ -49,7 +60,7 @@ def insert_alone(layout: Layout, work: str) -> str | None:
 def swallowed(layout: Layout, work: str) -> str:
     """How many of the records that were made are not there under the key that was minted for them."""
     there = f"SELECT FROM {layout.target_relation} t WHERE {pair_of('t', layout.target_side.key)}"
-    return f"SELECT count(*) FROM {work} w WHERE act = 'N' AND NOT EXISTS ({there})"
+    return f"SELECT count(*) FROM {work} w WHERE act IN {MADE} AND NOT EXISTS ({there})"
 
 
 def update(layout: Layout, work: str) -> str:

@@ -12,7 +12,7 @@ from replicator.program.layout import Layout
 from replicator.program.names import fitted
 from replicator.program.program import Wait
 from replicator.program.projection import Projected
-from replicator.program.sql import declared, literal, quote
+from replicator.program.sql import PARAMETER, declared, literal, quote, with_parameters
 
 FILLED = (Missing.LATER, Missing.STUB)
 # The staged operation of a change that is the other node's answer, not a user's edit; and of one whose record was made
@@ -27,6 +27,10 @@ def stage_ddl(layout: Layout, stage: str) -> str:
     for counters what is added (d_); for weighed fields which of them have a value before (`based`) or the value an answer
     expects (`answers`), the columns before (b_), what was looked up for those (f_), the values expected (x_); where not every
     record takes part, whether it has not moved."""
+    return f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(stage_columns(layout))})"
+
+
+def stage_columns(layout: Layout) -> list[str]:
     columns = ["seq bigint", 'op "char"', "fields bit varying"]
     if not layout.direct:
         columns += ["stamp bigint", "lsn pg_lsn", "marks text"]
@@ -42,7 +46,7 @@ def stage_ddl(layout: Layout, stage: str) -> str:
         columns += [f"x_{i} {declared(layout.target_column(i))}" for i in layout.weighed]
     if layout.tells_stays:
         columns += ["stays boolean"]
-    return f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(columns)})"
+    return columns
 
 
 def stage_line(
@@ -70,6 +74,11 @@ def stage_line(
 
 def stage_load(stage: str) -> str:
     return f"COPY {stage} FROM STDIN"
+
+
+def stage_load_one(layout: Layout, stage: str) -> str:
+    """The same for one line, its values as parameters."""
+    return with_parameters(f"INSERT INTO {stage} VALUES ({', '.join([PARAMETER] * len(stage_columns(layout)))})")
 
 
 def joins_of(layout: Layout) -> str:

@@ -13,6 +13,12 @@ def self_references(layout: Layout) -> list[int]:
     return [i for i in layout.projected if layout.refers_to_self(i) and i in layout.written]
 
 
+def refers_to_itself(layout: Layout) -> bool:
+    """Whether records may wait for others of their own link, in the same batch too."""
+    references = (layout.link.fields[i].reference for i in layout.written)
+    return any(reference is not None and layout.link.name in reference.links for reference in references)
+
+
 def awaited(layout: Layout) -> list[int]:
     """References to records of this link without which a record is not written (`missing: wait`)."""
     return [i for i in self_references(layout) if layout.projected[i].miss is not None and i not in can_come_later(layout)]
@@ -20,7 +26,12 @@ def awaited(layout: Layout) -> list[int]:
 
 def unsettled(number: int) -> str:
     """A condition over `work`: this reference to a record of its own link has found nothing yet."""
-    return f"f_{number} IS NOT NULL AND v_{number} IS NULL AND get_bit(fields, {number}) = 1"
+    return f"(f_{number} IS NOT NULL AND v_{number} IS NULL AND get_bit(fields, {number}) = 1)"
+
+
+def may_wait(layout: Layout) -> str:
+    """A condition over a row of `work` just projected: `hold` may take it out."""
+    return " OR ".join([*(["miss IS NOT NULL"] if can_miss(layout) else []), *map(unsettled, awaited(layout))]) or "false"
 
 
 def hold(layout: Layout, work: str) -> str | None:
@@ -39,7 +50,7 @@ def hold(layout: Layout, work: str) -> str | None:
 def later(layout: Layout, work: str) -> str | None:
     """References that are left empty until their record comes: (seq, field, raw value, link)."""
     asked = [
-        f"SELECT seq, {i}, l_{i}, k_{i} FROM {work} WHERE act IN ('N', 'U') AND l_{i} IS NOT NULL AND v_{i} IS NULL AND get_bit(fields, {i}) = 1"
+        f"SELECT seq, {i}, l_{i}, k_{i} FROM {work} WHERE act IN ('I', 'N', 'U') AND l_{i} IS NOT NULL AND v_{i} IS NULL AND get_bit(fields, {i}) = 1"
         for i in can_come_later(layout)
     ]
     return " UNION ALL ".join(asked) or None

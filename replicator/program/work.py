@@ -12,10 +12,11 @@ from replicator.program.adopt import match_columns, match_names, match_value
 from replicator.program.existence import marked_join, tombstone_join
 from replicator.program.layout import Layout
 from replicator.program.names import fitted
+from replicator.program.rows import minted_early
 from replicator.program.sql import declared, literal, quote, same_key, state
 from replicator.program.staging import NOBODYS, can_be_filled, hold_choices, joins_of, waits_for
 from replicator.program.stubs import comes_from_stubs, fills_stubs
-from replicator.program.waiting import self_references
+from replicator.program.waiting import may_wait, self_references
 
 
 def work_ddl(layout: Layout, work: str) -> str:
@@ -45,7 +46,18 @@ def work_ddl(layout: Layout, work: str) -> str:
     return f"CREATE TEMP TABLE IF NOT EXISTS {work} ({', '.join(columns)})"
 
 
-def project(layout: Layout, stage: str, work: str) -> str:
+def enter(layout: Layout, stage: str, work: str) -> str:
+    """The same for writing: what is new has its key at once, where one is minted early."""
+    return project(layout, stage, work, minted_early(layout))
+
+
+def acts(layout: Layout, work: str) -> str:
+    """What there is to do: (act, rows, whether some of them may have to wait for something)."""
+    return f"SELECT act::text, count(*), bool_or({may_wait(layout)}) FROM {work} GROUP BY act"
+
+
+def project(layout: Layout, stage: str, work: str, minted: tuple[str, ...] = ()) -> str:
+    """`minted`: by part of the target's key, what a new record gets."""
     crosswalk, tombstone = state(names.crosswalk(layout.link)), state(names.tombstone(layout.link))
     source_keys = layout.source_keys
     before = [f"s.{quote(fitted('o_' + k))}" for k in layout.source_side.key]
@@ -110,6 +122,8 @@ def project(layout: Layout, stage: str, work: str) -> str:
         values[f"t_{i}"] = f"COALESCE({', '.join(known)})" if len(known) > 1 else known[0]
         if filling:
             values[f"t_{i}"] = f"CASE WHEN {filling} AND NOT {_stub_is_there(layout)} THEN NULL ELSE {values[f't_{i}']} END"
+        if minted:
+            values[f"t_{i}"] = f"CASE WHEN a.act = 'I' AND a.miss IS NULL THEN {minted[i]} ELSE {values[f't_{i}']} END"
     values |= {f"d_{i}": f"s.d_{i}" for i in layout.counted}
     if layout.weighed:
         values["known"] = "s.based | s.answers"
@@ -124,12 +138,16 @@ def project(layout: Layout, stage: str, work: str) -> str:
         values[f"l_{i}"] = f"CASE WHEN {miss_later} THEN {layout.projected[i].raw} END"
         values[f"k_{i}"] = f"CASE WHEN {miss_later} THEN {waits_for(layout.projected[i])} END"
     values |= {f"m_{j}": match_value(layout, a, b) for j, (a, b) in enumerate(match_names(layout))}
+    decided = ""
+    if minted:
+        decided = f"CROSS JOIN LATERAL (SELECT {values['act']} AS act, {miss}::smallint AS miss OFFSET 0) a"
+        values |= {"act": "a.act", "miss": "a.miss"}
     # Key by key: a join may read the whole crosswalk for every batch, which takes the longer the more there is.
     on = " AND ".join(f"x.{quote(k)} = {b}" for k, b in zip(source_keys, before, strict=True))
     return (
         f"INSERT INTO {work} ({', '.join(quote(c) for c in values)}) SELECT {', '.join(values.values())}"
         f" FROM {stage} s LEFT JOIN LATERAL (SELECT * FROM {crosswalk} x WHERE {on} LIMIT 1) x ON true {tombstone_join(layout, dead) if risen else ''}"
-        f" {marked_join(layout, before) if restored else ''} {joins_of(layout)}"
+        f" {marked_join(layout, before) if restored else ''} {joins_of(layout)} {decided}"
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -24,6 +26,30 @@ def parked(pair: Pair, link: str | None = None) -> list[tuple[str, list[str], st
     """(link, key, reason, SQLSTATE) of what is parked, in order."""
     found = [(name, key, reason, state) for _, name, key, reason, state, _ in pair.parked()]
     return [row for row in found if link is None or row[0] == link]
+
+
+@contextmanager
+def unseen(pair: Pair, *statements: str) -> Iterator[Future[None]]:
+    """A user of the CRM commits these in one transaction: they are in the stream, but the session waits for a standby that does
+    not come, and nobody sees them until the block ends. Nobody else waits for it."""
+
+    def user() -> None:
+        with psycopg.connect(dsn, options="-c synchronous_commit=on", autocommit=True) as connection:
+            transaction(connection, *statements)
+
+    dsn = pair.crm.info.dsn
+    with psycopg.connect(dsn, autocommit=True) as admin, ThreadPoolExecutor(1) as pool:
+        admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        admin.execute("ALTER SYSTEM SET synchronous_commit = 'local'")
+        admin.execute("SELECT pg_reload_conf()")
+        committed = pool.submit(user)
+        try:
+            yield committed
+        finally:
+            admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            admin.execute("ALTER SYSTEM RESET synchronous_commit")
+            admin.execute("SELECT pg_reload_conf()")
+        committed.result(30)
 
 
 def column(pair: Pair, node: str, sql: str) -> list[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.apply.conftest import Fresh
-from tests.apply.driving import parked, transaction
+from tests.apply.driving import parked, transaction, unseen, until
 from tests.two_way.pair_of_nodes import Pair
 
 PERSON = "link: person\ncrm: {table: person, key: id}\nerp: {table: person, key: no}\nfields:\n  - {crm: name, erp: name}\n"
@@ -98,6 +98,35 @@ def test_three_levels_in_one_transaction(pair: Pair) -> None:
     transaction(pair.crm, *BORN)
     pair.settle()
     assert family(pair, "erp") == WHOLE
+
+
+def test_edits_alone_make_no_pairs(pair: Pair) -> None:
+    """For what makes some has to reach the target's disk at once."""
+    transaction(pair.crm, "INSERT INTO person (name) VALUES ('Ada')")
+    pair.settle()
+    transaction(pair.crm, "UPDATE person SET name = 'Ada L.'")
+    pair.steps.clear()
+    pair.settle()
+    assert [step.outcome.pairs for step in pair.steps if step.outcome.written] == [{}]
+
+
+def test_a_row_is_looked_up_when_it_can_be_seen(pair: Pair) -> None:
+    transaction(pair.crm, "INSERT INTO coded (id, unit_id) VALUES (1, 1)")
+    pair.settle()
+    with unseen(pair, "INSERT INTO unit VALUES (3, 'T')", "UPDATE coded SET unit_id = 3 WHERE id = 1"):
+        until(pair, lambda: "nobody on the source can see yet" in pair.exchange.flows[0].totals.waiting)
+    pair.settle()
+    assert pair.rows("erp", "SELECT unit FROM coded") == [("T",)]
+
+
+def test_an_edit_for_which_nothing_is_looked_up_does_not_wait_to_be_seen(pair: Pair) -> None:
+    transaction(pair.crm, "INSERT INTO person (name) VALUES ('Ada')")
+    pair.settle()
+    with unseen(pair, "UPDATE person SET name = 'Ada L.'") as user:
+        until(pair, lambda: pair.rows("erp", "SELECT name FROM person") == [("Ada L.",)])
+        assert not user.done()
+    pair.settle()
+    assert pair.rows("crm", "SELECT name FROM person") == [("Ada L.",)]
 
 
 def test_three_levels_in_one_transaction_of_the_other_side(pair: Pair) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from replicator.demo.servers import Server
+from tests.apply.driving import unseen
 from tests.two_way.pair_of_nodes import Pair, linked
 
 CRM = """
@@ -163,34 +162,17 @@ def test_edits_of_the_other_side_go_on_beside_it(pair: Pair, account: int, reque
     assert pair.rows("crm", "SELECT name FROM crm.account WHERE id = %s", (account,)) == [("from the erp",)]
 
 
-def test_a_commit_that_nobody_sees_yet_is_waited_for(pair: Pair, server: Server) -> None:
-    """It is in the stream; the user's session waits for a standby that does not come. Nobody else waits for it."""
+def test_a_commit_that_nobody_sees_yet_is_waited_for(pair: Pair) -> None:
     pair.settle()
-    dsn = pair.crm.info.dsn
-    with psycopg.connect(dsn, autocommit=True) as admin, ThreadPoolExecutor(1) as pool:
-        admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        admin.execute("ALTER SYSTEM SET synchronous_commit = 'local'")
-        admin.execute("SELECT pg_reload_conf()")
-        try:
-            user = pool.submit(commit, dsn, "INSERT INTO crm.account (name) VALUES ('unseen')")
-            while not pair.exchange.flows[0].totals.waiting:
-                assert not [step for step in pair.turn() if step.batch.rows]
-                pair.exchange.wait(0.02)
-            assert "nobody on the source can see yet" in pair.exchange.flows[0].totals.waiting
-            assert not user.done()
-        finally:
-            admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
-            admin.execute("ALTER SYSTEM RESET synchronous_commit")
-            admin.execute("SELECT pg_reload_conf()")
-        user.result(30)
+    with unseen(pair, "INSERT INTO crm.account (name) VALUES ('unseen')") as user:
+        while not pair.exchange.flows[0].totals.waiting:
+            assert not [step for step in pair.turn() if step.batch.rows]
+            pair.exchange.wait(0.02)
+        assert "nobody on the source can see yet" in pair.exchange.flows[0].totals.waiting
+        assert not user.done()
     pair.settle()
     assert pair.rows("erp", "SELECT company FROM erp.customer WHERE company = 'unseen'") == [("unseen",)]
     assert pair.parked() == []
-
-
-def commit(dsn: str, sql: str) -> None:
-    with psycopg.connect(dsn, options="-c synchronous_commit=on") as user:
-        user.execute(sql.encode())
 
 
 @pytest.mark.parametrize("own_first", [True, False])

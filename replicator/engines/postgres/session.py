@@ -19,6 +19,7 @@ from replicator.engines.postgres.writer import CHUNK, PostgresWriter
 
 class PostgresSession(PostgresWriter):
     def stream(self, sql: str) -> Iterator[bytes]:
+        self._send_ahead()
         pgconn = self._connection.pgconn
         over = False
         try:
@@ -60,6 +61,7 @@ class PostgresSession(PostgresWriter):
             pass
 
     def load_blocks(self, sql: str, blocks: Iterable[bytes]) -> None:
+        self._send_ahead()
         with translated(self.node), self._connection.cursor() as cursor, cursor.copy(sql.encode()) as copy:
             for block in blocks:
                 copy.write(block)

@@ -65,7 +65,7 @@ class PostgresFlowState:
 
     def advance(self, lsn: int | None, stamp: int, returned: int) -> tuple[int, int]:
         at = None if lsn is None else position.text(lsn)
-        here, clock = self._writer.query(_sql("advance"), (at, stamp, returned, self._flow))[0]
+        here, clock = self._writer.query(_sql("advance"), (at, stamp, returned, self._flow), True)[0]
         return position.number(here), clock
 
     def promoted(self, timeline: int) -> None:

@@ -11,14 +11,15 @@ from contextlib import suppress
 from typing import Any
 
 import psycopg
+from psycopg import pq
 
 from replicator.capture.messages import UNCHANGED, Value
 from replicator.engines.postgres.connect import connect
 from replicator.engines.postgres.errors import translated
 from replicator.engines.postgres.sql import statement
+from replicator.engines.postgres.together import Statement, Together
 from replicator.errors import RunsElsewhere
 
-PLANS = 2_000  # prepared statements kept: some twenty for each link and direction
 CHUNK = 1 << 18  # bytes handed to COPY at once
 LARGE = 4 * CHUNK  # bytes of a row that goes in pieces
 
@@ -27,13 +28,17 @@ class PostgresWriter:
     def __init__(self, node: str, dsn: str, origin: str | None, lock_timeout_ms: int, purpose: str) -> None:
         self.node = node
         self._connection = connect(node, dsn, purpose)
-        self._connection.prepared_max = PLANS
+        self._together = Together(self._connection)
+        self._ahead: list[Statement] = []  # what runs with the next statement
         with translated(node):
             self._connection.execute(f"SET lock_timeout = {lock_timeout_ms:d}")
             # What is staged is few beside what is there, and nobody has counted either: tables are asked by their indexes.
             # (`enable_seqscan = off` would do that, and before 18 drown all other differences between plans.)
             self._connection.execute("SET seq_page_cost = 20")
             self._connection.execute("SET random_page_cost = 1.1")
+            # A large batch fits in memory, staged and projected; nothing of it is taken before it is needed.
+            self._connection.execute("SET temp_buffers = '32MB'")
+            self._connection.execute("SET work_mem = '16MB'")
             if origin is not None:
                 self._take(origin)
 
@@ -57,35 +62,55 @@ class PostgresWriter:
         row = self._connection.execute(statement("holder", "status.sql"), (int(pid[1]) if pid else 0,)).fetchone()
         return row[0] if row else "another session"
 
-    def begin(self) -> None:
-        self.execute("BEGIN")
+    def begin(self, later: bool = False) -> None:
+        (self.later if later else self.execute)("BEGIN")
 
     def commit(self, durable: bool = True) -> None:
         if not durable:
-            self.execute("SET LOCAL synchronous_commit = off")
+            self.later("SET LOCAL synchronous_commit = off")
         self.execute("COMMIT")
 
     def rollback(self) -> None:
-        if not self._connection.closed:
+        begun = all(statement.sql != "BEGIN" for statement in self._ahead)
+        self._ahead.clear()
+        if begun and not self._connection.closed:
             self.execute("ROLLBACK")
+
+    def later(self, sql: str, params: Sequence[Value | str | int] = (), prepared: bool = False) -> None:
+        self._ahead.append(Statement(sql, params, prepared))
+
+    def _with_what_is_ahead(self, *last: Statement) -> pq.abc.PGresult:
+        ahead, self._ahead = self._ahead, []
+        return self._together.run([*ahead, *last])
+
+    def _send_ahead(self) -> None:
+        if self._ahead:
+            with translated(self.node):
+                self._with_what_is_ahead()
 
     def execute(self, sql: str, params: Sequence[Any] = (), prepared: bool = False) -> int:
         with translated(self.node):
-            return self._connection.execute(sql, params or None, prepare=prepared).rowcount
+            if prepared or self._ahead:
+                return self._with_what_is_ahead(Statement(sql, params, prepared)).command_tuples or 0
+            return self._connection.execute(sql, params or None, prepare=False).rowcount
 
     def query(self, sql: str, params: Sequence[Any] = (), prepared: bool = False) -> list[tuple[Any, ...]]:
         with translated(self.node):
-            return self._connection.execute(sql, params or None, prepare=prepared).fetchall()
+            if prepared or self._ahead:
+                return self._together.rows(self._with_what_is_ahead(Statement(sql, params, prepared)))
+            return self._connection.execute(sql, params or None, prepare=False).fetchall()
 
     def load(self, sql: str, rows: Iterable[Sequence[Value | str | int]]) -> None:
         self.load_lines(sql, copy_pieces(rows))
 
     def unload(self, sql: str) -> Iterator[bytes]:
+        self._send_ahead()
         with translated(self.node), self._connection.cursor() as cursor, cursor.copy(sql) as copy:
             while data := copy.read():
                 yield bytes(data)
 
     def load_lines(self, sql: str, lines: Iterable[bytes]) -> None:
+        self._send_ahead()
         with translated(self.node), self._connection.cursor() as cursor, cursor.copy(sql) as copy:
             buffer: list[bytes] = []
             size = 0
@@ -107,6 +132,7 @@ class PostgresWriter:
 
     @property
     def connection(self) -> psycopg.Connection:
+        self._send_ahead()
         return self._connection
 
 
