@@ -214,17 +214,21 @@ def inserts(rows: int, transactions: int) -> Work:
     return Work("insert", rows, transactions, _loop(transactions, fill(f"k * {per} + 1", f"(k + 1) * {per}")))
 
 
+def singles(count: int, rows: int) -> Work:
+    # 7919 is a prime that divides none of our sizes: the rows are all different ones, and far from each other.
+    update = f"UPDATE app.customer SET note = 'single ' || k, changes = 1 WHERE id = 1 + (k::bigint * 7919) % {rows}"
+    return Work("single update", count, count, _loop(count, update))
+
+
 def works(size: Size) -> list[Work]:
     """The three backlogs, in the order they are made: the updates need the inserted rows."""
-    # 7919 is a prime that divides none of our sizes: the rows are all different ones, and far from each other.
-    single = f"UPDATE app.customer SET note = 'single ' || k, changes = 1 WHERE id = 1 + (k::bigint * 7919) % {size.inserts}"
     each = size.updates // size.transactions
     update = f"""
         UPDATE app.customer SET city = 'Town ' || md5((id + 1)::text), credit = credit + 1, changes = changes + 2
         WHERE id BETWEEN k * {each} + 1 AND (k + 1) * {each}"""
     return [
         inserts(size.inserts, size.transactions),
-        Work("single update", size.singles, size.singles, _loop(size.singles, single)),
+        singles(size.singles, size.inserts),
         Work("bulk update", size.updates, size.transactions, _loop(size.transactions, update)),
     ]
 

@@ -1,8 +1,9 @@
 """pgbench's TPC-B at full speed on one side, its four tables copied under other names by one-way links, beside the
 subscription: how far each is behind when pgbench stops.
 
-The lag counts from pgbench's end until a marker that is committed then is visible on the target. The tables are filled on both
-sides before; the history gets a key, for it has none.
+The lag counts from pgbench's end until a marker that is committed then is visible on the target. One moment may be a lucky one:
+the same is asked twice a second while pgbench runs. The tables are filled on both sides before; the history gets a key, for it
+has none.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import re
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
 from .measure import END_PAUSE, settle
 from .part import Document, Part, Stage
+from .report import percentiles
 from .schema import NATIVE, ONE, Rows, Tables
 from .systems import BenchError, System, wait_until
 
 CLIENTS = 4
+ASKED_EVERY = 0.5
 # As `pgbench -i` makes and fills them.
 SOURCE = """
 CREATE TABLE bench_marker (id integer PRIMARY KEY, number integer NOT NULL);
@@ -98,16 +102,8 @@ def tables(scale: int) -> Tables:
 
 
 def measure(stage: Stage) -> list[Document]:
-    lags, speeds = {}, {}
-    for kind in (NATIVE, ONE):
-        with stage.system(kind, tables(stage.size.tpcb_scale)) as system:
-            system.start()
-            settle(system)
-            speeds[kind] = _pgbench(stage, system)
-            lags[kind] = _lag(system)
-            system.verify()
-            system.stop()
-        stage.say(f"{kind:8}  {speeds[kind]:,.0f} transactions/s, {lags[kind] * 1000:.1f} ms behind at the end")
+    found = {kind: _measure(stage, kind) for kind in (NATIVE, ONE)}
+    ours, native = found[ONE], found[NATIVE]
     return [
         {
             "work": "tpcb",
@@ -115,40 +111,88 @@ def measure(stage: Stage) -> list[Document]:
             "scale": stage.size.tpcb_scale,
             "clients": CLIENTS,
             "seconds": stage.size.tpcb_seconds,
-            "ours_tps": round(speeds[ONE]),
-            "native_tps": round(speeds[NATIVE]),
-            "ours_lag_ms": round(lags[ONE] * 1000, 1),
-            "native_lag_ms": round(lags[NATIVE] * 1000, 1),
-            "lag_ratio": round(lags[ONE] / lags[NATIVE], 3),
+            **{
+                f"{whose}_{what}": value
+                for whose, one in (("ours", ours), ("native", native))
+                for what, value in (
+                    ("tps", round(one.tps)),
+                    ("lag_ms", round(one.lag_ms, 1)),
+                    ("meanwhile_ms", percentiles(one.meanwhile_ms)),
+                )
+            },
+            "lag_ratio": round(ours.lag_ms / native.lag_ms, 3),
         }
     ]
 
 
-def _pgbench(stage: Stage, system: System) -> float:
-    """Transactions a second."""
+@dataclass(frozen=True, slots=True)
+class Behind:
+    tps: float
+    lag_ms: float
+    meanwhile_ms: list[float]
+
+
+def _measure(stage: Stage, kind: str) -> Behind:
+    with stage.system(kind, tables(stage.size.tpcb_scale)) as system:
+        system.start()
+        settle(system)
+        tps, meanwhile = _pgbench(stage, system)
+        found = Behind(tps, _lag_ms(system), meanwhile)
+        system.verify()
+        system.stop()
+    middle = percentiles(found.meanwhile_ms)["p50"]
+    stage.say(f"{kind:8}  {tps:,.0f} transactions/s, {found.lag_ms:.1f} ms behind at the end, {middle:.1f} ms meanwhile")
+    return found
+
+
+def _pgbench(stage: Stage, system: System) -> tuple[float, list[float]]:
+    """Transactions a second, and how far the target was behind while it ran."""
     options = ["-n", "-c", str(CLIENTS), "-j", "1", "-T", str(stage.size.tpcb_seconds)]
     command = [stage.servers[0].tool("pgbench"), *options, system.dsns[0]]
-    done = subprocess.run(command, env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, check=False)
-    found = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
-    if done.returncode != 0 or not found:
-        raise BenchError(f"pgbench ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return float(found[1])
+    meanwhile: list[float] = []
+    with subprocess.Popen(
+        command, env={**os.environ, "LC_ALL": "C"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as pgbench:
+        try:
+            while pgbench.poll() is None:
+                meanwhile.append(_lag_ms(system))
+                time.sleep(ASKED_EVERY)
+        finally:
+            pgbench.kill()
+        assert pgbench.stdout is not None
+        said = pgbench.stdout.read()
+    found = re.search(r"^tps = ([\d.]+)", said, re.MULTILINE)
+    if pgbench.returncode != 0 or not found:
+        raise BenchError(f"pgbench ended with {pgbench.returncode}:\n{said}")
+    return float(found[1]), meanwhile
 
 
-def _lag(system: System) -> float:
+def _lag_ms(system: System) -> float:
     begun = time.perf_counter()
     system.mark()
     wait_until(system.arrived, system.check, END_PAUSE)
-    return time.perf_counter() - begun
+    return (time.perf_counter() - begun) * 1000
 
 
 def show(documents: Sequence[Document], console: Console) -> None:
-    table = Table(title=f"pgbench's TPC-B, {CLIENTS} clients at full speed: how far behind at the end")
-    for name in ("path", "scale", "seconds", "transactions/s, native", "ours", "lag ms, native", "ours", "ours / native"):
+    table = Table(title=f"pgbench's TPC-B, {CLIENTS} clients at full speed: ms behind at the end, and meanwhile (p50 / p99)")
+    for name in (
+        "path",
+        "scale",
+        "seconds",
+        "native tps",
+        "ours",
+        "native at the end",
+        "ours",
+        "ratio",
+        "native meanwhile",
+        "ours",
+    ):
         table.add_column(name, justify="left" if name == "path" else "right")
     for d in documents:
+        meanwhile = [f"{ms['p50']:.0f} / {ms['p99']:.0f}" for ms in (d["native_meanwhile_ms"], d["ours_meanwhile_ms"])]
         cells = (f"{d['native_tps']:,}", f"{d['ours_tps']:,}", f"{d['native_lag_ms']:,}", f"{d['ours_lag_ms']:,}")
-        table.add_row(d["path"], str(d["scale"]), str(d["seconds"]), *cells, f"{d['lag_ratio']:.2f}")
+        table.add_row(d["path"], str(d["scale"]), str(d["seconds"]), *cells, f"{d['lag_ratio']:.2f}", *meanwhile)
     console.print(table)
 
 
