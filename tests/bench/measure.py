@@ -17,7 +17,7 @@ from datetime import datetime
 import psycopg
 
 from .schema import Work, query, run
-from .systems import BenchError, Spent, System, wait_until
+from .systems import BenchError, System, wait_until
 
 START_PAUSE = 0.001
 END_PAUSE = 0.003
@@ -28,17 +28,11 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """For a row, microseconds of all who took part, the daemon and the servers' processes for it:
-
-    cpu_us    on the processors
-    alone_us  time that passed, less what they waited for a processor: about what it takes on a machine that does nothing else.
-              At least cpu_us, for they wait at the same time too. It shows what sleeps or waits for a disk as well.
-    """
+    """`cpu_us`: of the processors, for a row, by all who took part: the daemon and the servers' processes for it."""
 
     seconds: float
     rows_per_s: float
     cpu_us: float
-    alone_us: float
     peak_rss_mb: float | None
 
 
@@ -65,25 +59,25 @@ def rest(system: System) -> None:
         run(connection, "CHECKPOINT")
 
 
-def drain(system: System, rows: int, whole: bool = True) -> Drained:
-    """Starts it, and leaves it running. `whole`: afterwards the target has all that the source has."""
+def drain(system: System, rows: int, whole: bool = True, look: Callable[[], None] = lambda: None) -> Drained:
+    """Starts it, and leaves it running. `whole`: afterwards the target has all that the source has. `look`: done all the time."""
     if system.reading() or system.arrived():
         raise BenchError(f"{system.kind}: somebody drains already")
     system.start()
     wait_until(system.reading, system.check, START_PAUSE)
-    begun, before = time.perf_counter(), system.spent()
-    wait_until(system.arrived, system.check, END_PAUSE)
+
+    def check() -> None:
+        look()
+        system.check()
+
+    begun, before = time.perf_counter(), system.cpu_to_start()
+    wait_until(system.arrived, check, END_PAUSE)
     seconds = time.perf_counter() - begun
-    after = system.spent()
-    cpu, waited = (
-        sum(getattr(at, what) - getattr(before.get(pid, Spent()), what) for pid, at in after.items())
-        for what in ("cpu", "waited")
-    )
+    cpu = sum(at - before.get(pid, 0.0) for pid, at in system.cpu_seconds().items())
     peak = system.peak_rss_mb()
     if whole:
         system.verify()
-    alone = max(cpu, seconds - waited)
-    return Drained(seconds, rows / seconds, cpu / rows * 1e6, alone / rows * 1e6, peak)
+    return Drained(seconds, rows / seconds, cpu / rows * 1e6, peak)
 
 
 def settle(system: System) -> None:

@@ -15,7 +15,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,14 +30,6 @@ LONGEST_WAIT = 300.0
 
 class BenchError(Exception):
     """The bench cannot go on; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """Seconds of a process and its threads so far: on a processor, and waiting for one."""
-
-    cpu: float = 0.0
-    waited: float = 0.0
 
 
 class System(ABC):
@@ -107,14 +98,22 @@ class System(ABC):
         text = f"SELECT {at.key} FROM {at.table} WHERE {at.key} <> %s ORDER BY {at.sorts} LIMIT %s"
         return [row[0] for row in query(self.target, text, (self._marker_key, count))]
 
-    def spent(self) -> dict[int, Spent]:
-        """By process, of all that work for it, on both servers and beside them."""
+    def at_work(self) -> list[int]:
+        """All processes that work for it: the servers', and its own beside them."""
         mine = (
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             " AND backend_type NOT LIKE 'autovacuum%'"
         )
         backends = [row[0] for connection in (self.source, self.target) for row in query(connection, mine)]
-        return {pid: _spent(pid) for pid in (*backends, *self.processes())}
+        return [*backends, *self.processes()]
+
+    def cpu_seconds(self) -> dict[int, float]:
+        """By process: of the processors so far."""
+        return {pid: _cpu_seconds(pid) for pid in self.at_work()}
+
+    def cpu_to_start(self) -> dict[int, float]:
+        """What is not part of a drain that begins now."""
+        return self.cpu_seconds()
 
     def processes(self) -> list[int]:
         """Its processes beside the servers'."""
@@ -171,6 +170,10 @@ class Native(System):
 
     def start(self) -> None:
         run(self.target, "ALTER SUBSCRIPTION bench_native ENABLE")
+
+    def cpu_to_start(self) -> dict[int, float]:
+        """Its processes are new, and need next to nothing to start. Whoever asks on a busy machine asks too late."""
+        return {}
 
     def stop(self) -> None:
         run(self.target, "ALTER SUBSCRIPTION bench_native DISABLE")
@@ -317,12 +320,10 @@ def _peak_rss_mb(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
-def _spent(pid: int) -> Spent:
-    """By /proc; nothing for a process that is gone, and where there is no /proc."""
-    folder = Path(f"/proc/{pid}")
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process and all its threads, by /proc. 0 for one that is gone, and where there is no /proc."""
     try:
-        words = (folder / "stat").read_text().rpartition(")")[2].split()
-        waited = sum(int(path.read_text().split()[1]) for path in folder.glob("task/*/schedstat"))
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return Spent()
-    return Spent((int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK"), waited / 1e9)
+        return 0.0
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")

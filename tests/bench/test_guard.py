@@ -17,7 +17,7 @@ from replicator.demo.servers import installation
 from tests.bench import guard
 
 
-@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="what processes wait for is told by Linux only")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="what processes do is told by Linux only")
 def test_a_row_costs_what_it_did() -> None:
     shown = io.StringIO()
     stored = json.loads(guard.STORED.read_text())
