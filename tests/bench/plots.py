@@ -12,7 +12,7 @@ from typing import Any
 from .schema import KINDS, NATIVE
 
 WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 50, 95  # margins
+LEFT, RIGHT, TOP, BOTTOM = 70, 34, 50, 95  # margins
 COLOURS = {"native": "#777777", "one-way": "#1f6fb4", "two-way": "#c8501e"}
 NAMES = {"native": "native subscription", "one-way": "ours, one way", "two-way": "ours, both ways"}
 
@@ -43,7 +43,8 @@ def _throughput(documents: Sequence[dict[str, Any]]) -> str | None:
         if kind == NATIVE:  # it has no batches: the same everywhere
             points = [(size, d["rows_per_s"]) for d in of if d["path"] == NATIVE for size in (sizes[0], sizes[-1])]
         lines.append(Line(NAMES[kind], COLOURS[kind], points))
-    return _chart("Inserts: rows a second by size of a batch", "settings.batch_rows", "rows/s", lines, _note(of)) if of else None
+    title = "Inserts: rows a second by size of a batch"
+    return _chart(title, ("settings.batch_rows", sizes), "rows/s", lines, _note(of)) if of else None
 
 
 def _latency(documents: Sequence[dict[str, Any]]) -> str | None:
@@ -59,16 +60,20 @@ def _latency(documents: Sequence[dict[str, Any]]) -> str | None:
         for p in ("p50", "p99")
     ]
     title = "Single updates: milliseconds from commit until visible, by load"
-    return _chart(title, "updates a second", "ms", lines, _note(of), logarithmic=True) if of else None
+    rates = sorted({d["wanted_per_s"] for d in of})
+    return _chart(title, ("updates a second", rates), "ms", lines, _note(of), logarithmic=True) if of else None
 
 
 def _note(of: Sequence[dict[str, Any]]) -> str:
     return " | ".join(sorted({f"PostgreSQL {d['server_version']}, {d['machine']}, {d['measured'][:10]}" for d in of}))
 
 
-def _chart(title: str, x_name: str, y_name: str, lines: Sequence[Line], note: str, logarithmic: bool = False) -> str:
-    """x is logarithmic, with the measured points as marks; y is if wanted, and begins at 0 otherwise."""
-    xs = sorted({x for line in lines for x, _ in line.points})
+def _chart(
+    title: str, x_axis: tuple[str, Sequence[float]], y_name: str, lines: Sequence[Line], note: str, logarithmic: bool = False
+) -> str:
+    """x_axis: its name, and where it has its numbers. x is logarithmic; y is if wanted, and begins at 0 otherwise."""
+    x_name, ticks = x_axis
+    xs = sorted({*ticks, *(x for line in lines for x, _ in line.points)})
     ys = [y for line in lines for _, y in line.points]
     marks = _decades(min(ys), max(ys)) if logarithmic else _round_steps(max(ys))
     low, high = marks[0], marks[-1]
@@ -92,13 +97,12 @@ def _chart(title: str, x_name: str, y_name: str, lines: Sequence[Line], note: st
             f'<line x1="{LEFT}" y1="{up(mark):.1f}" x2="{WIDTH - RIGHT}" y2="{up(mark):.1f}" stroke="#dddddd"/>'
             + _text(LEFT - 8, up(mark) + 4, f"{mark:,.10g}", "end")
         )
-    right = -math.inf
-    for x in xs:
+    for x in ticks:
         at = across(x)
-        parts.append(f'<line x1="{at:.1f}" y1="{up(low):.1f}" x2="{at:.1f}" y2="{up(low) + 5:.1f}" stroke="#222222"/>')
-        if at > right + 34:  # what each system came to differs a little: one number for them
-            parts.append(_text(at, up(low) + 19, f"{x:,.0f}", "middle"))
-            right = at
+        parts.append(
+            f'<line x1="{at:.1f}" y1="{up(low):.1f}" x2="{at:.1f}" y2="{up(low) + 5:.1f}" stroke="#222222"/>'
+            + _text(at, up(low) + 19, f"{x:,.0f}", "middle")
+        )
     parts.append(f'<line x1="{LEFT}" y1="{up(low):.1f}" x2="{WIDTH - RIGHT}" y2="{up(low):.1f}" stroke="#222222"/>')
     parts += [_text((LEFT + WIDTH - RIGHT) / 2, up(low) + 38, x_name, "middle"), _text(LEFT - 8, TOP - 12, y_name, "end")]
     for line in lines:
