@@ -1,4 +1,8 @@
-"""What was measured, as a file for programs and a table for people."""
+"""What was measured, as a file for programs, and as the table in the project's README.
+
+python -m tests.bench.report --readme     writes the table into README.md, from results.json
+python -m tests.bench.report --plots      draws the plots again, from results.json
+"""
 
 from __future__ import annotations
 
@@ -6,68 +10,19 @@ import json
 import os
 import platform
 import statistics
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from . import plots
 
-from .measure import Drained
-from .schema import Size, Work
-from .systems import NATIVE, ONE, TWO
-
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
+README = HERE.parents[1] / "README.md"
+BEGIN, END = "<!-- bench -->\n", "<!-- /bench -->\n"
 PERCENTILES = (50, 95, 99)
-
-
-@dataclass
-class Measured:
-    """`drained`: by work and system, one for each run. `latencies`: by system, of all runs together."""
-
-    version: str
-    size: Size
-    works: list[Work]
-    drained: dict[tuple[str, str], list[Drained]] = field(default_factory=dict)
-    latencies: dict[str, list[float]] = field(default_factory=dict)
-
-    def documents(self) -> list[dict[str, Any]]:
-        common = {"server_version": self.version, "runs": self.size.runs}
-        found = []
-        for path in (ONE, TWO):
-            for work in self.works:
-                native, ours = (self.drained[work.name, kind] for kind in (NATIVE, path))
-                speeds = [[round(d.rows_per_s) for d in some] for some in (ours, native)]
-                medians = [statistics.median(d.rows_per_s for d in some) for some in (ours, native)]
-                found.append(
-                    {
-                        "work": work.name,
-                        "path": path,
-                        **common,
-                        "rows": work.rows,
-                        "transactions": work.transactions,
-                        "ours_rows_per_s": round(medians[0]),
-                        "native_rows_per_s": round(medians[1]),
-                        "ratio": round(medians[0] / medians[1], 3),
-                        "peak_rss_mb": round(max(d.peak_rss_mb or 0.0 for d in ours), 1),
-                        "ours_each": speeds[0],
-                        "native_each": speeds[1],
-                    }
-                )
-        for path in (ONE, TWO):
-            found.append(
-                {
-                    "work": "latency",
-                    "path": path,
-                    **common,
-                    "updates": len(self.latencies[path]),
-                    "updates_per_s": self.size.latency_rate,
-                    "ours_ms": percentiles(self.latencies[path]),
-                    "native_ms": percentiles(self.latencies[NATIVE]),
-                }
-            )
-        return found
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
@@ -75,12 +30,20 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
     return {f"p{number}": round(cuts[number - 1], 2) for number in PERCENTILES}
 
 
-def write(documents: Sequence[dict[str, Any]], path: Path) -> None:
-    path.write_text(json.dumps(documents, indent=2) + "\n")
+def read(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    return found
+
+
+def write(documents: Sequence[dict[str, Any]], part: str, path: Path) -> None:
+    """In place of what the file has of that part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = [d for d in read(path) if d["part"] != part]
+    path.write_text(json.dumps([*kept, *documents], indent=2) + "\n")
 
 
 def machine() -> str:
-    """The machine and the moment, in a line."""
+    """The machine in a line."""
     model = platform.processor() or platform.machine()
     memory = ""
     try:
@@ -89,30 +52,91 @@ def machine() -> str:
         memory = f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30):.1f} GB"
     except (OSError, ValueError):
         pass
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    python = f"Python {platform.python_version()}"
-    return f"{os.cpu_count()} x {model}{memory}, {platform.system()}, {python}{load}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{os.cpu_count()} x {model}{memory}, {platform.system()}, Python {platform.python_version()}"
 
 
-def show(documents: Sequence[dict[str, Any]], console: Console) -> None:
-    speed = Table(title="Backlogs drained, rows a second (median of the runs)")
-    for name in ("work", "path"):
-        speed.add_column(name)
-    for name in ("transactions", "native", "ours", "ratio", "our peak memory"):
-        speed.add_column(name, justify="right")
-    delay = Table(title="Milliseconds from commit on the source until visible on the target")
-    for name in ("path", "updates a second"):
-        delay.add_column(name)
-    for name in ("native p50", "p95", "p99", "ours p50", "p95", "p99"):
-        delay.add_column(name, justify="right")
-    for d in documents:
-        if d["work"] == "latency":
-            cells = [f"{d[whose][p]:.1f}" for whose in ("native_ms", "ours_ms") for p in ("p50", "p95", "p99")]
-            delay.add_row(d["path"], str(d["updates_per_s"]), *cells)
-        else:
-            numbers = (f"{d['native_rows_per_s']:,}", f"{d['ours_rows_per_s']:,}", f"{d['ratio']:.2f}")
-            speed.add_row(
-                f"{d['work']}, {d['rows']:,} rows", d["path"], f"{d['transactions']:,}", *numbers, f"{d['peak_rss_mb']:.0f} MB"
-            )
-    console.print(speed)
-    console.print(delay)
+def moment() -> dict[str, Any]:
+    """When, on what, and how busy that was with other things."""
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+    return {"measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M}", "machine": machine(), "load_before": load}
+
+
+def readme(documents: Sequence[dict[str, Any]]) -> str:
+    """The table: what was done, by native (or whoever stands beside us), by our one-way and by our two-way link."""
+    lines: list[str] = []
+    seen = {(d["work"], d["path"]): d for d in documents}
+
+    def line(title: str, work: str, unit: str, theirs: str, ours: str, ratio: str | None) -> None:
+        paths = [seen.get((work, path)) for path in ("one-way", "two-way")]
+        first = next((d for d in paths if d), None)
+        if first is None:
+            return
+        cells = [_cell(first, theirs)]
+        for d in paths:
+            beside = f" ({_at(d, ratio):.2f})" if d and ratio else ""
+            cells.append(f"{_cell(d, ours)}{beside}" if d else "-")
+        lines.append(f"| {title.format(**first)} | {unit} | {' | '.join(cells)} |")
+
+    for work in ("insert", "single update", "bulk update"):
+        title = f"{work}s, {{rows:,}} rows in {{transactions:,}} transactions"
+        line(title, work, "rows/s", "native_rows_per_s", "ours_rows_per_s", "ratio")
+        line("- CPU of all who take part", work, "us/row", "native_cpu_us", "ours_cpu_us", None)
+    line("single updates, {updates_per_s}/s: p50", "latency", "ms", "native_ms.p50", "ours_ms.p50", None)
+    line("- p99", "latency", "ms", "native_ms.p99", "ours_ms.p99", None)
+    line("- p99 while {records:,} records are backfilled", "latency while backfilling", "ms", "", "ours_ms.p99", None)
+    line("TPC-B, {clients} clients, {seconds} s: behind at the end", "tpcb", "ms", "native_lag_ms", "ours_lag_ms", "lag_ratio")
+    line("- transactions meanwhile", "tpcb", "1/s", "native_tps", "ours_tps", None)
+    line("ten times the inserts take so many times as long", "growth", "times", "native_times", "ours_times", None)
+    line("backfill of {records:,} records; beside it `COPY` to `COPY`", "backfill", "s", "pipe_s", "ours_s", "ratio")
+    line("reconcile, again; beside it reladiff", "reconcile", "s", "reladiff_s", "again_s", None)
+    line(
+        "inserts; beside it Debezium and upserts in Python", "insert beside debezium", "rows/s",
+        "debezium_rows_per_s", "ours_rows_per_s", "ratio",
+    )  # fmt: skip
+    if not lines:
+        raise SystemExit(f"report: nothing measured in {RESULTS.name}; `make bench` does it")
+    when = sorted({d["measured"] for d in documents})
+    loads = [d["load_before"] for d in documents if d["load_before"] is not None]
+    busy = f", load before each part {min(loads):.1f} to {max(loads):.1f}" if loads else ""
+    on = ", ".join(sorted({f"PostgreSQL {d['server_version']} on {d['machine']}" for d in documents}))
+    head = ("| work | unit | native | ours, one way | ours, both ways |", "|---|---|---:|---:|---:|")
+    span = when[0] if when[0] == when[-1] else f"{when[0]} to {when[-1]}"
+    return "\n".join((*head, *lines, "", f"{on}; {span} UTC{busy}.", ""))
+
+
+def _at(document: dict[str, Any], path: str) -> Any:
+    value: Any = document
+    for name in path.split("."):
+        value = value.get(name) if name else None
+    return value
+
+
+def _cell(document: dict[str, Any], path: str) -> str:
+    value = _at(document, path)
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) or value >= 1_000 else f"{value:,.1f}"
+
+
+def put(table: str, path: Path) -> None:
+    """Between the two comments, which stay."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"report: {path.name} has no place for the table: a line {BEGIN.strip()} and a line {END.strip()}")
+    path.write_text(f"{before}{begin}{table}{end}{after}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    documents = read(RESULTS)
+    if "--readme" in arguments:
+        put(readme(documents), README)
+    if "--plots" in arguments:
+        plots.write(documents, HERE)
+    if not set(arguments) & {"--readme", "--plots"}:
+        print(readme(documents), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

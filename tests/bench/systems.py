@@ -1,18 +1,19 @@
 """What is compared: PostgreSQL's own subscription, and our daemon on a one-way and on a two-way link.
 
-Each gets databases, slots and tables of its own, new for every run, and is alone on the servers while it is
+Each is given `Tables` to copy, gets databases and slots of its own, new for every run, and is alone on the servers while it is
 there: nobody reads past another's WAL. `start` and `stop` decide when it drains; the slot keeps what it misses.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,10 +23,8 @@ import psycopg
 
 from replicator.demo.servers import Server
 
-from .schema import AT_SOURCE, AT_TARGET, CONFIG, MARKER, ONE_WAY, SOURCE, TARGET, TWO_WAY, Rows, query, run
+from .schema import CONFIG, NATIVE, Rows, Tables, query, run
 
-NATIVE, ONE, TWO = "native", "one-way", "two-way"
-KINDS = (NATIVE, ONE, TWO)
 LONGEST_WAIT = 300.0
 
 
@@ -38,10 +37,11 @@ class System(ABC):
 
     kind: str
     slot: str
-    at_target: Rows
+    at_target: tuple[Rows, ...]
 
-    def __init__(self, servers: tuple[Server, Server]) -> None:
+    def __init__(self, servers: tuple[Server, Server], tables: Tables) -> None:
         self._servers = servers
+        self.tables = tables
         self._stack = ExitStack()
         self._mark = 0
         self._marker_key = 0
@@ -57,7 +57,7 @@ class System(ABC):
             run(self.target, "SET enable_seqscan = off")
             stack.callback(self._uninstall)
             self._install()
-            run(self.source, MARKER)
+            run(self.source, self.tables.marker)
             self.start()
             wait_until(lambda: bool(self._find_marker()), self.check, 0.01)
             self._marker_key = self._find_marker()[0][0]
@@ -73,11 +73,12 @@ class System(ABC):
     def mark(self) -> None:
         """The last transaction of a backlog."""
         self._mark += 1
-        run(self.source, "UPDATE app.customer SET changes = %s WHERE id = 0", (self._mark,))
+        at = self.tables.at_source[0]
+        run(self.source, f"UPDATE {at.table} SET {at.number} = %s WHERE {at.key} = 0", (self._mark,))
 
     def arrived(self) -> bool:
-        at = self.at_target
-        rows = query(self.target, f"SELECT {at.changes} FROM {at.table} WHERE {at.key} = %s", (self._marker_key,))
+        at = self.at_target[0]
+        rows = query(self.target, f"SELECT {at.number} FROM {at.table} WHERE {at.key} = %s", (self._marker_key,))
         return bool(rows) and rows[0][0] == self._mark
 
     def reading(self) -> bool:
@@ -87,19 +88,41 @@ class System(ABC):
 
     def verify(self) -> None:
         """Every row is there, with every value. Costs time; not to be called within a measurement."""
-        sent = query(self.source, AT_SOURCE.fingerprint())[0]
-        found = query(self.target, self.at_target.fingerprint())[0]
-        if sent != found:
-            raise BenchError(f"{self.kind}: the target differs from the source: rows and checksum {found}, not {sent}")
+        for at_source, at_target in zip(self.tables.at_source, self.at_target, strict=True):
+            sent = query(self.source, at_source.fingerprint())[0]
+            found = query(self.target, at_target.fingerprint())[0]
+            if sent != found:
+                raise BenchError(f"{self.kind}: {at_target.table} differs from the source: rows and checksum {found}, not {sent}")
 
     def keys(self, count: int) -> list[int]:
-        """The target's keys of rows 1, 2, 3 ... of the source."""
-        at = self.at_target
-        text = f"SELECT {at.key} FROM {at.table} WHERE {at.name} <> 'marker' ORDER BY {at.name} LIMIT %s"
-        return [row[0] for row in query(self.target, text, (count,))]
+        """The target's keys of rows 1, 2, 3 ... of the source's first table."""
+        at = self.at_target[0]
+        text = f"SELECT {at.key} FROM {at.table} WHERE {at.key} <> %s ORDER BY {at.sorts} LIMIT %s"
+        return [row[0] for row in query(self.target, text, (self._marker_key, count))]
+
+    def at_work(self) -> list[int]:
+        """All processes that work for it: the servers', and its own beside them."""
+        mine = (
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type NOT LIKE 'autovacuum%'"
+        )
+        backends = [row[0] for connection in (self.source, self.target) for row in query(connection, mine)]
+        return [*backends, *self.processes()]
+
+    def cpu_seconds(self) -> dict[int, float]:
+        """By process: of the processors so far."""
+        return {pid: _cpu_seconds(pid) for pid in self.at_work()}
+
+    def cpu_to_start(self) -> dict[int, float]:
+        """What is not part of a drain that begins now."""
+        return self.cpu_seconds()
+
+    def processes(self) -> list[int]:
+        """Its processes beside the servers'."""
+        return []
 
     def _find_marker(self) -> list[tuple[int]]:
-        return query(self.target, f"SELECT {self.at_target.key} FROM {self.at_target.table}")
+        return query(self.target, f"SELECT {self.at_target[0].key} FROM {self.at_target[0].table}")
 
     # -- what each does in its own way
 
@@ -131,12 +154,16 @@ class Native(System):
 
     kind = NATIVE
     slot = "bench_native"
-    at_target = AT_SOURCE
+
+    def __init__(self, servers: tuple[Server, Server], tables: Tables) -> None:
+        super().__init__(servers, tables)
+        self.at_target = tables.at_source
 
     def _install(self) -> None:
         for connection in (self.source, self.target):
-            run(connection, SOURCE)
-        run(self.source, "CREATE PUBLICATION bench_native FOR TABLE app.customer")
+            run(connection, self.tables.source)
+        names = ", ".join(rows.table for rows in self.tables.at_source)
+        run(self.source, f"CREATE PUBLICATION bench_native FOR TABLE {names}")
         options = f"copy_data = false, enabled = false, create_slot = true, slot_name = {self.slot}"
         run(
             self.target,
@@ -145,6 +172,10 @@ class Native(System):
 
     def start(self) -> None:
         run(self.target, "ALTER SUBSCRIPTION bench_native ENABLE")
+
+    def cpu_to_start(self) -> dict[int, float]:
+        """Its processes are new, and need next to nothing to start. Whoever asks on a busy machine asks too late."""
+        return {}
 
     def stop(self) -> None:
         run(self.target, "ALTER SUBSCRIPTION bench_native DISABLE")
@@ -157,16 +188,25 @@ class Native(System):
 
 
 class Ours(System):
-    """`replicator run`, a process of its own as in production, with the default settings."""
+    """`replicator run`, a process of its own as in production, with the default settings if there are no others."""
 
     slot = "replicator_crm_to_erp"
-    at_target = AT_TARGET
 
-    def __init__(self, servers: tuple[Server, Server], kind: str, folder: Path, profiles: Path | None = None) -> None:
+    def __init__(
+        self,
+        servers: tuple[Server, Server],
+        kind: str,
+        tables: Tables,
+        folder: Path,
+        settings: Mapping[str, int] | None = None,
+        profiles: Path | None = None,
+    ) -> None:
         """`folder`: for configuration and log. `profiles`: where py-spy's recordings go, if they are wanted."""
-        super().__init__(servers)
+        super().__init__(servers, tables)
         self.kind = kind
+        self.at_target = tables.at_target
         self._folder = folder
+        self._settings = dict(settings or {})
         self._profiles = profiles
         self._profiled = 0
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -177,23 +217,28 @@ class Ours(System):
         return self._folder / f"{self.kind}.log"
 
     def _install(self) -> None:
-        run(self.source, SOURCE)
-        run(self.target, TARGET.format(identity="GENERATED ALWAYS AS IDENTITY" if self.kind == TWO else ""))
+        run(self.source, self.tables.source)
+        run(self.target, self.tables.target[self.kind])
         home = self._folder / self.kind
         (home / "mappings").mkdir(parents=True, exist_ok=True)
-        (home / "mappings" / "customer.yaml").write_text(TWO_WAY if self.kind == TWO else ONE_WAY)
-        (home / "replicator.yaml").write_text(CONFIG)
+        for name, link in self.tables.links[self.kind].items():
+            (home / "mappings" / f"{name}.yaml").write_text(link)
+        (home / "replicator.yaml").write_text(f"{CONFIG}settings: {json.dumps(self._settings)}\n")
         program = str(Path(sys.executable).with_name("replicator"))
         self._command = [program, "--config", str(home / "replicator.yaml")]
         self._environ = {**os.environ, "BENCH_CRM_DSN": self.dsns[0], "BENCH_ERP_DSN": self.dsns[1]}
-        with self.log.open("ab") as log:
-            code = subprocess.run([*self._command, "init"], env=self._environ, stdout=log, stderr=log, check=False).returncode
+        with self.command("init") as init:
+            code = init.wait()
         if code != 0:
-            raise BenchError(f"`replicator init` ended with {code}:\n{self._log_tail()}")
+            raise BenchError(f"`replicator init` ended with {code}:\n{self.log_tail()}")
+
+    def command(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """One more of our program's commands, begun; what it says goes to the log."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen([*self._command, *arguments], env=self._environ, stdout=log, stderr=log)
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self._daemon = subprocess.Popen([*self._command, "run"], env=self._environ, stdout=log, stderr=log)
+        self._daemon = self.command("run")
         if self._profiles is not None:
             self._profile(self._daemon.pid, self._profiles)
 
@@ -207,21 +252,24 @@ class Ours(System):
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
-            raise BenchError(f"the daemon did not stop within 60 s of SIGTERM:\n{self._log_tail()}") from None
+            raise BenchError(f"the daemon did not stop within 60 s of SIGTERM:\n{self.log_tail()}") from None
         finally:
             if self._profiler is not None:  # it writes its file when the daemon is gone
                 self._profiler.wait()
                 self._profiler = None
         if code != 0:
-            raise BenchError(f"the daemon ended with {code}:\n{self._log_tail()}")
+            raise BenchError(f"the daemon ended with {code}:\n{self.log_tail()}")
         wait_until(lambda: not self.reading(), self.check, 0.01)
 
     def check(self) -> None:
         if self._daemon is not None and self._daemon.poll() is not None:
-            raise BenchError(f"the daemon has ended by itself with {self._daemon.poll()}:\n{self._log_tail()}")
+            raise BenchError(f"the daemon has ended by itself with {self._daemon.poll()}:\n{self.log_tail()}")
 
     def peak_rss_mb(self) -> float | None:
         return _peak_rss_mb(self._daemon.pid) if self._daemon is not None else None
+
+    def processes(self) -> list[int]:
+        return [self._daemon.pid] if self._daemon is not None else []
 
     def _uninstall(self) -> None:
         if self._daemon is not None:  # something went wrong before
@@ -245,7 +293,7 @@ class Ours(System):
         except FileNotFoundError:
             raise BenchError("there is no py-spy; `pip install py-spy` brings it") from None
 
-    def _log_tail(self) -> str:
+    def log_tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
 
@@ -272,3 +320,12 @@ def _peak_rss_mb(pid: int) -> float:
         answer = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
         return int(answer.stdout) / 1024
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process and all its threads, by /proc. 0 for one that is gone, and where there is no /proc."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
