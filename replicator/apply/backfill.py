@@ -114,7 +114,7 @@ class Backfill:
         """What was written on the source behind this position may be missing in a chunk that is not through yet."""
         return min((one.floor for one in (self._hand, self._next) if one is not None), default=None)
 
-    def load(self, paused: Collection[str]) -> None:
+    def load(self, paused: Collection[str] = ()) -> None:
         """Looks what is to be done. Jobs of links that are paused wait with them: a chunk that is read is read again."""
         known = {job.id: job for job in self._jobs}
         jobs = [job for job in self._state.jobs() if job.link not in paused]
