@@ -183,15 +183,15 @@ class Flow:
                 return None
         self._pending = batch
         started = time.monotonic()
-        if batch.begun and self._reads_source:
-            await_visible(self.stream, self._source, batch)
-        changes = self._gather(batch)
-        derive(self.programs, self._source, batch, changes)
-        self._heal(changes)
-        self.backfill.meet(changes)
-        at, copied = self.totals.spent("prepare", at), self._write.copied
-        staged = self._write.staged()
+        staged, copied = self._write.staged(), self._write.copied
         try:
+            if batch.begun and self._reads_source:
+                await_visible(self.stream, self._source, batch)
+            changes = self._gather(batch)
+            derive(self.programs, self._source, batch, changes)
+            self._heal(changes)
+            self.backfill.meet(changes)
+            at = self.totals.spent("prepare", at)
             self._carried.add(self._write_batch(batch, changes))
             self._write_existing(batch)
             self._careful.wake(self._carried)
