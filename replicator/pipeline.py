@@ -196,18 +196,18 @@ class Flow:
                 return None
         self._pending = batch
         started = time.monotonic()
-        if self._reads_source and self._must_be_visible(batch):
-            await_visible(self.stream, self._source, batch)
-        due = self.pauses.due() if not self._midway else set()
-        changes = self._gather(batch, due)
-        derive(self.programs, self._source, batch, changes, self.pauses.broken)
-        lacking = complete(self.programs, self._source, changes, self.pauses.broken)
-        self._heal(batch, changes)
-        self.backfill.meet(changes)
-        kept = self.pauses.keep(changes)
-        at, copied = self.totals.spent("prepare", at), self._write.copied
-        staged = self._write.staged()
+        staged, copied = self._write.staged(), self._write.copied
         try:
+            if self._reads_source and self._must_be_visible(batch):
+                await_visible(self.stream, self._source, batch)
+            due = self.pauses.due() if not self._midway else set()
+            changes = self._gather(batch, due)
+            derive(self.programs, self._source, batch, changes, self.pauses.broken)
+            lacking = complete(self.programs, self._source, changes, self.pauses.broken)
+            self._heal(batch, changes)
+            self.backfill.meet(changes)
+            kept = self.pauses.keep(changes)
+            at = self.totals.spent("prepare", at)
             self._carried.add(self._write_batch(batch, changes))
             self._carried.add(lacking)
             self._carried.add(kept)

@@ -229,7 +229,8 @@ class Assembler:
             else:
                 feeds.append(found)
         known = self._raw.get(message.id)
-        if known is not None and [known.bound.positions] != [bound.positions for bound in feeds]:
+        fits = known is not None and [known.bound.shape] == [bound.shape for bound in feeds]
+        if known is not None and not fits:
             self._settle(message.id)
         self._names[message.id], self._bound[message.id] = name, feeds
         self._widths[message.id] = len(message.columns)

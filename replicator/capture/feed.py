@@ -112,6 +112,11 @@ class BoundFeed:
     _fields: dict[int, int] = field(default_factory=dict)
     _together: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def shape(self) -> tuple[tuple[int, ...], int]:
+        """What of a row's message it goes by."""
+        return self.positions, self.width
+
     def pick(self, row: list[Value]) -> list[Value]:
         """The feed's columns of a tuple; UNCHANGED for those that it does not have."""
         if self.partial or self.absent:

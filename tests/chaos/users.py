@@ -172,7 +172,12 @@ class Users:
         self, r: random.Random, node: str, tag: str, connection: psycopg.Connection, bad: bool = False, contact: bool = True
     ) -> list[Edit]:
         table, key, people, reference, person = TABLES[node]
-        values = {"name": BAD[node] if bad else f"hush {tag}", "city": f"hush {tag}", "visits": r.randrange(100), "credit": 5}
+        values = {
+            "name": f"{BAD[node]} {r.getrandbits(30)}" if bad else f"hush {tag}",
+            "city": f"hush {tag}",
+            "visits": r.randrange(100),
+            "credit": 5,
+        }
         names = ", ".join(["tag", *(COLUMNS[node][f] for f in values)])
         sql = f"INSERT INTO {table} ({names}) VALUES (%s, %s, %s, %s, %s) RETURNING {key}"
         row = connection.execute(sql, (tag, *values.values())).fetchone()  # type: ignore[arg-type]
@@ -187,7 +192,7 @@ class Users:
         name = r.choice(("name", "city", "city", "visits", "credit"))
         value: Any = r.randint(-5, 20) if name in ("visits", "credit") else f"hush {tag} {r.getrandbits(40)}"
         if name == "name" and r.random() < 0.04:
-            value = BAD[node]
+            value = f"{BAD[node]} {r.getrandbits(30)}"  # no value comes twice: what is equal is no edit
         column = COLUMNS[node][name]
         new = f"{column} + %s" if name == "visits" else "%s"
         sql = f"UPDATE {TABLES[node][0]} SET {column} = {new} WHERE tag = %s"
@@ -224,7 +229,7 @@ class Users:
 
 
 def _bad(node: str, name: str) -> str | None:
-    return node if name == BAD[node] else None
+    return node if name.startswith(BAD[node]) else None
 
 
 def _apply(record: Known, node: str, name: str, value: Any) -> None:
@@ -290,6 +295,8 @@ def wrong(pair: Pair, known: dict[str, Known], first: int = 10) -> list[str]:
             parked.add((record.bad, "customer", tag))
             if sides[record.bad].records.get(tag, {}).get("name") != record.values["name"]:
                 lines.append(f"{tag}: the bad name has gone from {record.bad}")
+            if (record.bad, "customer", tag) not in {(node, *one) for node, side in sides.items() for one in side.parked}:
+                lines.append(f"{tag}: bad since {record.bad} wrote it: {[side.records.get(tag) for side in (crm, erp)]}")
             if tag not in there.records:  # it was never good, or came late: what belongs to it waits
                 parked |= {(record.made_on, "contact", tag) for _ in record.contacts[:1]}
             continue

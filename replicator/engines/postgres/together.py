@@ -36,9 +36,10 @@ class Statement(NamedTuple):
 
 class Together:
     """Plans are kept as long as the session. (psycopg drops what it has prepared itself after every rollback, and what others
-    have with it: it is not to prepare anything in such a session.)"""
+    have with it: it prepares nothing in such a session.)"""
 
     def __init__(self, connection: psycopg.Connection) -> None:
+        connection.prepare_threshold = None
         self._connection = connection
         self._pgconn = connection.pgconn
         self._names: dict[str, bytes] = {}  # prepared statements
