@@ -252,7 +252,7 @@ class Assembler:
         plain = len(feeds) == 1 and not feeds[0].absent and is_plain(feeds[0].feed)
         if not (self._in_bulk and plain and not beside and not unread):
             self._raw.pop(message.id, None)
-        elif known is None or not known.messages:  # else: said once more, and nothing has changed
+        elif not fits:  # else: said once more, and nothing has changed
             self._raw[message.id] = Raw(feeds[0])
 
     def _insert(self, message: Insert, size: int) -> None:
