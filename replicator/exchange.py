@@ -48,6 +48,9 @@ class Exchange:
                 while step is not None and flow.open:
                     self.turned = time.monotonic()
                     steps.append(step)
+                    for other in self.flows:
+                        if other is not flow:
+                            other.stream.alive()
                     step = flow.step()
             except (WriteFailed, TooManyParked) as error:
                 self._wait_for(flow, error, pause)

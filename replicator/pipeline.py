@@ -434,6 +434,9 @@ class Flow:
             if self._parking.waits and link in self.programs:
                 place = len(self.programs[link].link.side(self.programs[link].target).key)  # its source is our target
                 self._parking.retry |= self._parking.waiting_for((link, keys[place]) for keys, *_ in rows)
+            for flow in (self, self._back):
+                if flow is not None:
+                    flow.stream.alive()
             yield link, rows
 
     def _idle(self) -> None:
