@@ -51,6 +51,9 @@ class Exchange:
                 while step is not None and flow.open:
                     self.turned = time.monotonic()
                     steps.append(step)
+                    for other in self.flows:
+                        if other is not flow:
+                            other.stream.alive()
                     step = flow.step()
             except (WriteFailed, TooManyParked) as error:
                 if isinstance(error, TooManyParked) or error.kind == "broken":

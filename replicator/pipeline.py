@@ -498,6 +498,9 @@ class Flow:
                 place = len(program.link.side(program.target).key)  # its source is our target
                 self._parking.retry |= self._parking.waiting_for((link, keys[place]) for keys, *_ in rows)
                 self._parking.retry |= self._parking.of((link, tuple(map(str.encode, keys[place:]))) for keys, *_ in rows)
+            for flow in (self, self._back):
+                if flow is not None:
+                    flow.stream.alive()
             yield link, rows
 
     def _idle(self) -> None:

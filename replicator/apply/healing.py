@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 
 from replicator.apply.lines import heal_lines
 from replicator.apply.write import FEW_ROWS, Changes
@@ -83,11 +85,15 @@ class Healing:
         unread = (position_text(drained),)
         for link, program in self._programs.items():
             found = target.query(program.edits_recover, unread) if program.edits_recover is not None else []
-            for keys, fields, made, at in sorted(found, key=lambda row: position_number(row[3])):
+            # Those of one transaction, which stand together, became known at once, with the last of them.
+            for made, some in groupby(sorted(found, key=lambda row: position_number(row[3])), key=itemgetter(2)):
                 if stamp.node_of(made) in beyond[link]:
+                    rows = list(some)
                     edits = self._edits[link]
-                    edits.fly([(tuple(k.encode() for k in keys), int(fields[::-1], 2), made, False)])
-                    edits.landed(position_number(at))
+                    edits.fly(
+                        [(tuple(k.encode() for k in keys), int(fields[::-1], 2), made, False) for keys, fields, _, _ in rows]
+                    )
+                    edits.landed(position_number(rows[-1][3]))
         newest = [target.query(p.newest_entry, unread)[0][0] for p in self._programs.values() if p.newest_entry]
         return max((position_number(at) for at in newest if at), default=0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 
 from replicator.capture.batch import Key, RowChange
 from replicator.capture.block import Block
@@ -116,10 +117,11 @@ class Parking:
             self._kept.add(number)
         if reason not in NOT_BY_ONE:
             self._stuck.add(number)
-        place = (link, tuple(part.encode() for part in key))
+        place = (intern(link), tuple(part.encode() for part in key))  # there may be very many, of few links
         self._by_key[place] = number
         self._keys[number] = place
         if wait is not None:
+            wait = intern(wait[0]), intern(wait[1])
             self._waits.setdefault(wait, set()).add(number)
             self._wait_of[number] = wait
 

@@ -44,6 +44,10 @@ class ReadAhead:
         else:
             self.stream.confirm(upto)
 
+    def alive(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self.stream.alive()
+
     def ask(self) -> None:
         if self._thread is not None:
             self._asked = True

@@ -26,6 +26,9 @@ class Stream(Protocol):
     def confirm(self, upto: int) -> None:
         """Changes up to `upto` are durable on the target: the source may forget them. May be repeated."""
 
+    def alive(self) -> None:
+        """Tells the source now and then that we are there, while nothing is read: else it would hang up after a minute."""
+
     def ask(self) -> None:
         """Asks the source how far it has come, so that `position` moves even if nothing of ours happens there."""
 

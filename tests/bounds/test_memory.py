@@ -10,13 +10,15 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from replicator.demo.servers import Server
+from replicator.demo.servers import Installation, Server
 from tests.bounds.taken import peak_mb
+from tests.conftest import FAST
 from tests.two_way.pair_of_nodes import Pair, linked
 from tests.two_way.test_kill import daemon, wait_until
 
@@ -152,3 +154,24 @@ def test_a_row_for_which_there_is_no_memory(server: Server, tmp_path: Path) -> N
         assert pair.rows("erp", COUNTED) == [(0,)]
         with daemon(pair, tmp_path):  # what has enough goes on from there
             counts(pair, COUNTED, 1)
+
+
+def test_the_other_stream_stays_while_a_large_transaction_is_written(installation: Installation, tmp_path: Path) -> None:
+    """For longer than the servers wait for a sign of life (a minute, by default)."""
+    slow = "SET session_replication_role = replica; CREATE FUNCTION erp.slow() RETURNS trigger LANGUAGE plpgsql AS"
+    slow += " $$ BEGIN PERFORM pg_sleep(0.15); RETURN NULL; END $$; CREATE TRIGGER slow AFTER INSERT ON erp.firm EXECUTE FUNCTION erp.slow();"
+    with (
+        Server(installation, {**FAST, "wal_sender_timeout": "6s"}) as own,
+        linked(own, tmp_path, "bounds", CRM, ERP, LINKS["both ways"]) as pair,
+        in_small_batches(pair, tmp_path) as running,
+    ):
+        pair.erp.execute(slow)  # type: ignore[call-overload]
+        pair.crm.execute("INSERT INTO crm.firm (name) SELECT 'name ' || i FROM generate_series(1, 200000) i")
+        started = time.monotonic()
+        counts(pair, COUNTED, 200_000)
+        assert time.monotonic() - started > 6
+        pair.erp.execute("UPDATE erp.firm SET title = 'back' WHERE no = 1")
+        found = "SELECT count(*) FROM crm.firm WHERE name = 'back'"
+        wait_until(lambda: pair.rows("crm", found) == [(1,)], SECONDS, "the way back")
+        assert running.poll() is None
+        assert "connection lost" not in (tmp_path / "daemon.log").read_text()

@@ -120,6 +120,9 @@ class PostgresStream:
             self._confirmed = upto
             self._report()
 
+    def alive(self) -> None:
+        self._report_if_due()
+
     def ask(self) -> None:
         self._report(wanted=True)
 
