@@ -1,7 +1,7 @@
 """`make bench`: our daemon and PostgreSQL's own subscription, on the same two servers, by turns; and what else is worth a comparison.
 
 BENCH_ONLY=NAME   one part, or several with commas between; the other parts' results stay as they are
-BENCH_QUICK=1     small backlogs, one run: two minutes, to see that it works; results go to quick/
+BENCH_QUICK=1     small backlogs, one run, a few minutes: to see that it works; results go to quick/
 BENCH_VERSION=15  another PostgreSQL than the newest found
 BENCH_PROFILE=DIR py-spy (pip install py-spy) records where each daemon spends its time; the figures suffer
 
