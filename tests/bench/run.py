@@ -11,6 +11,7 @@ README.md, beside this file, says what the figures mean.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -43,6 +44,7 @@ def main() -> int:
     version = os.environ.get("BENCH_VERSION")
     profiles = os.environ.get("BENCH_PROFILE")
     begun = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and daemons end with it
     try:
         found = installation(int(version) if version else None)
         for part in chosen(os.environ.get("BENCH_ONLY", "")):
