@@ -18,7 +18,7 @@ help:
 	@echo "make demo       a CRM and two factories on embedded servers, people at work, proof at the end"
 	@echo "make test       all tests, on every PostgreSQL found"
 	@echo "make check      ruff, mypy, import-linter"
-	@echo "make bench      us and PostgreSQL's own subscription, side by side (under 25 minutes; BENCH_QUICK=1: two)"
+	@echo "make bench      us and PostgreSQL's own subscription, side by side (under 25 minutes; BENCH_QUICK=1: a few)"
 	@echo "make test-apps  tests with real third-party applications"
 
 $(STAMP): pyproject.toml constraints.txt

@@ -12,7 +12,7 @@ from .part import Document, Part, Stage
 from .report import percentiles
 from .schema import KINDS, NATIVE, inserts
 
-SECONDS = 4.0  # of updates, for each load
+SECONDS = 3.0  # of updates, for each load
 FEWEST = 100  # updates
 
 

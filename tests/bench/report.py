@@ -85,6 +85,7 @@ def readme(documents: Sequence[dict[str, Any]]) -> str:
     line("- p99", "latency", "ms", "native_ms.p99", "ours_ms.p99", None)
     line("- p99 while {records:,} records are backfilled", "latency while backfilling", "ms", "", "ours_ms.p99", None)
     line("TPC-B, {clients} clients, {seconds} s: behind at the end", "tpcb", "ms", "native_lag_ms", "ours_lag_ms", "lag_ratio")
+    line("- behind meanwhile, p99", "tpcb", "ms", "native_meanwhile_ms.p99", "ours_meanwhile_ms.p99", None)
     line("- transactions meanwhile", "tpcb", "1/s", "native_tps", "ours_tps", None)
     line("ten times the inserts take so many times as long", "growth", "times", "native_times", "ours_times", None)
     line("backfill of {records:,} records; beside it `COPY` to `COPY`", "backfill", "s", "pipe_s", "ours_s", "ratio")
@@ -99,7 +100,7 @@ def readme(documents: Sequence[dict[str, Any]]) -> str:
     loads = [d["load_before"] for d in documents if d["load_before"] is not None]
     busy = f", load before each part {min(loads):.1f} to {max(loads):.1f}" if loads else ""
     on = ", ".join(sorted({f"PostgreSQL {d['server_version']} on {d['machine']}" for d in documents}))
-    head = ("| work | unit | native | ours, one way | ours, both ways |", "|---|---|---:|---:|---:|")
+    head = ("| work | unit | native, or who is named | ours, one way | ours, both ways |", "|---|---|---:|---:|---:|")
     span = when[0] if when[0] == when[-1] else f"{when[0]} to {when[-1]}"
     return "\n".join((*head, *lines, "", f"{on}; {span} UTC{busy}.", ""))
 
@@ -115,7 +116,7 @@ def _cell(document: dict[str, Any], path: str) -> str:
     value = _at(document, path)
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) or value >= 1_000 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.{2 if value < 100 else 0}f}"
 
 
 def put(table: str, path: Path) -> None:

@@ -1,7 +1,7 @@
 """`make bench`: our daemon and PostgreSQL's own subscription, on the same two servers, by turns; and what else is worth a comparison.
 
 BENCH_ONLY=NAME   one part, or several with commas between; the other parts' results stay as they are
-BENCH_QUICK=1     small backlogs, one run: two minutes, to see that it works; results go to quick/
+BENCH_QUICK=1     small backlogs, one run, a few minutes: to see that it works; results go to quick/
 BENCH_VERSION=15  another PostgreSQL than the newest found
 BENCH_PROFILE=DIR py-spy (pip install py-spy) records where each daemon spends its time; the figures suffer
 
@@ -11,6 +11,7 @@ README.md, beside this file, says what the figures mean.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -43,6 +44,7 @@ def main() -> int:
     version = os.environ.get("BENCH_VERSION")
     profiles = os.environ.get("BENCH_PROFILE")
     begun = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and daemons end with it
     try:
         found = installation(int(version) if version else None)
         for part in chosen(os.environ.get("BENCH_ONLY", "")):
