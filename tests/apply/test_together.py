@@ -51,6 +51,15 @@ def test_the_first_that_fails_is_told_of(writer: PostgresWriter, prepared: bool)
         assert writer.query(ALL, prepared=prepared) == []
 
 
+def test_a_plan_of_before_a_table_was_altered(writer: PostgresWriter) -> None:
+    writer.execute(INSERT, (1, "7", None))
+    assert writer.query("SELECT name FROM t", prepared=True) == [("7",)]
+    writer.execute("ALTER TABLE t ALTER name TYPE integer USING name::integer")
+    with pytest.raises(WriteFailed):
+        writer.query("SELECT name FROM t", prepared=True)
+    assert writer.query("SELECT name FROM t", prepared=True) == [(7,)]
+
+
 def test_before_what_is_loaded(writer: PostgresWriter) -> None:
     writer.begin(later=True)
     writer.later(INSERT, (1, "a", None))

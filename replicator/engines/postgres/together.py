@@ -24,6 +24,7 @@ from replicator.capture.messages import UNCHANGED
 
 FAILED = pq.ExecStatus.FATAL_ERROR
 SYNC = pq.ExecStatus.PIPELINE_SYNC
+STALE = "0A000"  # among others: cached plan must not change result type
 
 
 class Statement(NamedTuple):
@@ -50,10 +51,11 @@ class Together:
         pgconn = self._pgconn
         if pgconn.status != pq.ConnStatus.OK:
             raise psycopg.OperationalError("the connection is closed")
+        texts = [[self._raw(value) for value in statement.params] for statement in statements]
         new: list[str] = []
         pgconn.enter_pipeline_mode()
-        for statement in statements:
-            self._send(statement, new)
+        for statement, params in zip(statements, texts, strict=True):
+            self._send(statement.sql, params, statement.prepared, new)
         pgconn.pipeline_sync()
         while pgconn.flush() == 1:
             select.select([pgconn.socket], [pgconn.socket], [])
@@ -62,9 +64,11 @@ class Together:
         pgconn.exit_pipeline_mode()
         for result in results:
             if result.status == FAILED:
-                for sql in new:
+                error = error_from_result(result, encoding=self._connection.info.encoding)
+                # A table has been altered since: every plan may be of before.
+                for sql in list(self._names) if error.sqlstate == STALE else new:
                     del self._names[sql]
-                raise error_from_result(result, encoding=self._connection.info.encoding)
+                raise error
         return results[-1]
 
     def rows(self, result: pq.abc.PGresult) -> list[tuple[Any, ...]]:
@@ -72,9 +76,8 @@ class Together:
         transformer.set_pgresult(result)
         return transformer.load_rows(0, result.ntuples, tuple)
 
-    def _send(self, statement: Statement, new: list[str]) -> None:
-        sql, params = statement.sql, [self._raw(value) for value in statement.params]
-        if not statement.prepared:
+    def _send(self, sql: str, params: Sequence[Buffer | None], prepared: bool, new: list[str]) -> None:
+        if not prepared:
             self._pgconn.send_query_params(_numbered(sql) if params else sql.encode(), params)
             return
         name = self._names.get(sql)
