@@ -46,18 +46,8 @@ def work_ddl(layout: Layout, work: str) -> str:
     return f"CREATE TEMP TABLE IF NOT EXISTS {work} ({', '.join(columns)})"
 
 
-def enter(layout: Layout, stage: str, work: str) -> str:
-    """The same for writing: what is new has its key at once, where one is minted early."""
-    return project(layout, stage, work, minted_early(layout))
-
-
-def acts(layout: Layout, work: str) -> str:
-    """What there is to do: (act, rows, whether some of them may have to wait for something)."""
-    return f"SELECT act::text, count(*), bool_or({may_wait(layout)}) FROM {work} GROUP BY act"
-
-
 def project(layout: Layout, stage: str, work: str, minted: tuple[str, ...] = ()) -> str:
-    """`minted`: by part of the target's key, what a new record gets."""
+    """stage -> work. `minted`: by part of the target's key, what a new record gets."""
     crosswalk, tombstone = state(names.crosswalk(layout.link)), state(names.tombstone(layout.link))
     source_keys = layout.source_keys
     before = [f"s.{quote(fitted('o_' + k))}" for k in layout.source_side.key]
@@ -149,6 +139,16 @@ def project(layout: Layout, stage: str, work: str, minted: tuple[str, ...] = ())
         f" FROM {stage} s LEFT JOIN LATERAL (SELECT * FROM {crosswalk} x WHERE {on} LIMIT 1) x ON true {tombstone_join(layout, dead) if risen else ''}"
         f" {marked_join(layout, before) if restored else ''} {joins_of(layout)} {decided}"
     )
+
+
+def enter(layout: Layout, stage: str, work: str) -> str:
+    """`project` for writing: what is new has its key at once, where one is minted early (rows.py)."""
+    return project(layout, stage, work, minted_early(layout))
+
+
+def acts(layout: Layout, work: str) -> str:
+    """What there is to do: (act, rows, whether some of them may have to wait for something)."""
+    return f"SELECT act::text, count(*), bool_or({may_wait(layout)}) FROM {work} GROUP BY act"
 
 
 def _of_stubs(layout: Layout) -> tuple[str, list[str]]:
