@@ -28,6 +28,10 @@ RUN_SECONDS = 60
 # Places in the source that no scenario meets, with the reason.
 ELSEWHERE = {
     "apply/answers.stopped: state.stopped": "in the transaction of its batch, whose commit is met; tests/apply/test_effects.py has it",
+    "apply/pauses.Pauses.begin: self._state.pause": "at every start until it is there; tests/apply/test_drift.py has it",
+    "apply/pauses.Pauses.begin: self._state.stale": "at every start until it is there; tests/apply/test_drift.py has it",
+    "apply/pauses.Pauses.unread: self._state.pause": "in the transaction of its batch, whose commit is met",
+    "apply/pauses.Pauses.unread: self._state.stale": "in the transaction of its batch, whose commit is met",
     "runtime/preview._Preview.of: session.begin": "is always rolled back",
 }
 
