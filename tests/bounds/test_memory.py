@@ -92,7 +92,7 @@ def test_a_backlog_of_many_transactions(server: Server, tmp_path: Path) -> None:
         )
         with daemon(pair, tmp_path) as running:
             counts(pair, COUNTED, ROWS // 20 * 20)
-        assert peak_mb(running.pid) < PEAK_MB
+            assert peak_mb(running.pid) < PEAK_MB
 
 
 def test_large_values(server: Server, tmp_path: Path) -> None:
