@@ -29,6 +29,14 @@ def heard(link: Link, links: Iterable[Link], source: str, target: str, reads: It
     return mask
 
 
+def is_shared(link: Link, links: Iterable[Link], table: Table, source: str, target: str) -> bool:
+    """Whether anything but the link itself can change its records when the target writes on the source: another link that
+    writes the same rows, or a trigger."""
+    own = set(link.side(source).records)
+    others = (other for other in links if other.name != link.name and (target, source) in other.flows)
+    return table.reaches_out or any(not own.isdisjoint(other.side(source).records) for other in others)
+
+
 def _leads_back(link: Link, links: Iterable[Link], source: str, target: str) -> bool:
     """Whether rows that the link makes can come to be rows that it reads, link by link: it would go on for ever."""
     ways = [

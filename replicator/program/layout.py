@@ -14,7 +14,7 @@ from replicator.model.link import Expression, Field, Link, Missing, Side
 from replicator.model.table import Column, Table
 from replicator.model.topology import Place
 from replicator.program import names
-from replicator.program.effects import heard
+from replicator.program.effects import heard, is_shared
 from replicator.program.joined import relation
 from replicator.program.own import OWN, value_of
 from replicator.program.projection import BEFORE, Enrichment, Projected, Tables, enrichments, project, staged
@@ -236,6 +236,7 @@ class Layout:
         marks = (self.link.delete.get(self.source), self.link.restore.get(self.source))
         written |= {column for mark in marks if mark is not None for column, _ in mark.assignments}
         own = {columns[column] for column in written if column in columns}
+        shared = is_shared(self.link, self.links.values(), self.source_table, self.source, self.target)
         counted = tuple((i, columns[self.link.fields[i].columns[self.source]]) for i in self.counted)
         return Feed(
             self.link.name,
@@ -251,7 +252,7 @@ class Layout:
             parts=self._parts(tuple(columns)),
             heard=heard(self.link, self.links.values(), self.source, self.target, [self._reads(f) for f in self.link.fields]),
             deciding=sum(1 << p for p in deciding),
-            entry=sum(1 << p for p in entry - own) if self.link.two_way else 0,
+            entry=sum(1 << p for p in entry - own) if self.link.two_way and shared else 0,
         )
 
     def _parts(self, columns: tuple[str, ...]) -> tuple[FeedPart, ...]:
