@@ -129,8 +129,9 @@ def test_typed_and_emptied_unread_while_the_erp_has_one(pair: Pair) -> None:
 
 def keyed_in_both(pair: Pair, name: str) -> int:
     """A customer that both sides have just keyed in, each with a telephone; the ERP has read nothing of the CRM's yet."""
-    party = erp(pair, "INSERT INTO erp.party (name) VALUES (%s) RETURNING no", name)
-    erp(pair, "INSERT INTO erp.mechanism (party_no, kind, value) VALUES (%s, 'phone', 'there')", party)
+    with pair.erp.transaction():  # for one turn to read both
+        party = erp(pair, "INSERT INTO erp.party (name) VALUES (%s) RETURNING no", name)
+        erp(pair, "INSERT INTO erp.mechanism (party_no, kind, value) VALUES (%s, 'phone', 'there')", party)
     crm(pair, "INSERT INTO crm.account (name, phone) VALUES (%s, 'here')", name)
     return int(party)
 
