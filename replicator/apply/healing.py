@@ -85,15 +85,17 @@ class Healing:
         unread = (position_text(drained),)
         for link, program in self._programs.items():
             found = target.query(program.edits_recover, unread) if program.edits_recover is not None else []
-            # Those of one transaction, which stand together, became known at once, with the last of them.
-            for made, some in groupby(sorted(found, key=lambda row: position_number(row[3])), key=itemgetter(2)):
-                if stamp.node_of(made) in beyond[link]:
-                    rows = list(some)
-                    edits = self._edits[link]
-                    edits.fly(
-                        [(tuple(k.encode() for k in keys), int(fields[::-1], 2), made, False) for keys, fields, _, _ in rows]
-                    )
-                    edits.landed(position_number(rows[-1][3]))
+            # Those of one transaction of the target, which stand together, became known at once, with the last of them.
+            for _, some in groupby(sorted(found, key=lambda row: position_number(row[3])), key=itemgetter(4)):
+                rows, edits = list(some), self._edits[link]
+                edits.fly(
+                    [
+                        (tuple(k.encode() for k in keys), int(fields[::-1], 2), made, False)
+                        for keys, fields, made, *_ in rows
+                        if stamp.node_of(made) in beyond[link]
+                    ]
+                )
+                edits.landed(position_number(rows[-1][3]))
         newest = [target.query(p.newest_entry, unread)[0][0] for p in self._programs.values() if p.newest_entry]
         return max((position_number(at) for at in newest if at), default=0)
 

@@ -33,11 +33,12 @@ def remember(layout: Layout, work: str) -> str:
 
 
 def edits_recover(layout: Layout) -> str:
-    """Edits of the source's users, by the source's key, that the target wrote after the way back had last drained."""
+    """Edits of the source's users, by the source's key, that the target wrote after the way back had last drained, and in which
+    of its transactions."""
     keys = ", ".join(f"x.{quote(k)}::text" for k in layout.source_keys)
     on = same_key("x", layout.target_keys, "g", layout.target_keys)
     return with_parameters(
-        f"SELECT ARRAY[{keys}], g.fields::text, g.stamp, g.lsn::text FROM {state(names.ledger(layout.link))} g"
+        f"SELECT ARRAY[{keys}], g.fields::text, g.stamp, g.lsn::text, g.xmin::text FROM {state(names.ledger(layout.link))} g"
         f" JOIN {state(names.crosswalk(layout.link))} x ON {on} WHERE g.lsn > CAST({PARAMETER} AS pg_lsn)"
     )
 
