@@ -74,6 +74,16 @@ def test_random_histories_when_clocks_stand_apart(pair: Pair, ahead: int) -> Non
         pair.set_clocks_right()
 
 
+def test_what_a_restart_remembers_while_stamps_stand_still(pair: Pair) -> None:
+    """Found by these histories: edits of several transactions with one stamp were taken for those of one."""
+    pair.crash()
+    pair.erp_clock = 3_000_000
+    try:
+        play(pair, 40, 109_003, apart=True)
+    finally:
+        pair.set_clocks_right()
+
+
 def test_an_edit_of_a_record_that_the_other_side_of_a_one_way_link_has_deleted(pair: Pair) -> None:
     pair.crm.execute("INSERT INTO crm.memo VALUES (1, 'a')")
     pair.settle()
