@@ -67,7 +67,7 @@ HARMLESS = [
 Connections = dict[str, psycopg.Connection[Row]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def told(site: DemoSite, world: World) -> DemoSite:
     """The world, with something of every statement in it."""
     with SiteStage(site, lambda _: None) as stage:
