@@ -50,6 +50,7 @@ def reconnected(pair: Pair) -> None:
         setattr(pair, node, psycopg.connect(pair.environ[f"{node.upper()}_DSN"], autocommit=True))
 
 
+@pytest.mark.skipif("CHAOS_SECONDS" not in os.environ, reason="CHAOS_SECONDS=60 says for how long")
 @pytest.mark.timeout(SECONDS + 2 * REST_SECONDS + 300)
 def test_everything_goes_wrong(installation: Installation, tmp_path: Path) -> None:
     print(f"\nCHAOS_SEED={SEED} CHAOS_SECONDS={SECONDS:g}")

@@ -187,6 +187,7 @@ def test_sigterm_stops_within_seconds(server: Server, tmp_path: Path) -> None:
 def test_servers_restarted_while_it_runs(installation: Installation, tmp_path: Path, mode: str) -> None:
     with Server(installation) as own, linked(own, tmp_path, "restart", CRM, ERP, LINKS) as pair:
         with Users(pair) as users, daemon(pair, tmp_path) as process:
+            wait_until(lambda: running(tmp_path) > 0, 30, "the daemon does not run")
             for _ in range(2):
                 made = sum(users.made.values())
                 own.restart(mode)  # type: ignore[arg-type]
