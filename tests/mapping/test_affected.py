@@ -11,6 +11,7 @@ import pytest
 from replicator.demo.servers import Server
 from replicator.model.table import TableName
 from replicator.program.affected import affected
+from tests.databases import empty
 
 SCHEMA = """
 CREATE SCHEMA crm;
@@ -44,7 +45,7 @@ QUERIES = {
 
 @pytest.fixture(scope="module")
 def connection(server: Server) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(server.create_database("affected"), autocommit=True) as found:
+    with psycopg.connect(empty(server, "affected"), autocommit=True) as found:
         found.execute(SCHEMA)  # type: ignore[call-overload]
         yield found
 

@@ -18,6 +18,7 @@ from replicator.mapping.load import load_link
 from replicator.mapping.samples import samples
 from replicator.model.table import Table, TableName
 from replicator.program.trials import MergeTrial, merge_trials
+from tests.databases import empty
 
 TYPES = {
     "i": "integer", "s": "smallint", "b": "bigint", "n": "numeric", "n2": "numeric(12,2)", "f": "double precision",
@@ -41,7 +42,7 @@ TABLE = TableName("public", "one")
 
 @pytest.fixture(scope="module")
 def connection(server: Server) -> Iterator[psycopg.Connection]:
-    dsn = server.create_database("merges")
+    dsn = empty(server, "merges")
     with connect("crm", dsn, "test") as connection:
         connection.execute(SCHEMA)
         yield connection
