@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,29 +39,36 @@ def databases(server: Server) -> dict[str, str]:
     return dsns
 
 
-@pytest.fixture(scope="session")
-def site() -> Iterator[DemoSite]:
-    """On the newest PostgreSQL, with a world; shared, and filled up by whoever uses it."""
-    with DemoSite(settings=FAST) as running:
+@contextmanager
+def running_site(installation: Installation | None = None) -> Iterator[DemoSite]:
+    """With what scenarios begin with; None: on the newest PostgreSQL."""
+    with DemoSite(installation=installation, settings=FAST) as running:
         running.start()
         with SiteStage(running, lambda _: None) as stage:
             set_up(stage)
         yield running
 
 
-@pytest.fixture(scope="session")
-def world(site: DemoSite) -> World:
-    """A small one, built at the site."""
+def small_world(site: DemoSite) -> World:
     made = build(site.dsns, SMALL, arrive=site.arrived)
     assert site.arrive()
     return made
 
 
 @pytest.fixture(scope="session")
+def site() -> Iterator[DemoSite]:
+    """With a world; shared, and filled up by whoever uses it."""
+    with running_site() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def world(site: DemoSite) -> World:
+    return small_world(site)
+
+
+@pytest.fixture(scope="session")
 def scenery(installation: Installation) -> Iterator[DemoSite]:
-    """A site on each PostgreSQL, with what scenarios begin with."""
-    with DemoSite(installation=installation, settings=FAST) as running:
-        running.start()
-        with SiteStage(running, lambda _: None) as stage:
-            set_up(stage)
+    """A site on each PostgreSQL."""
+    with running_site(installation) as running:
         yield running

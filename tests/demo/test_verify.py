@@ -13,13 +13,11 @@ from psycopg import RawCursor
 from replicator.demo import verify as module
 from replicator.demo.factories import FACTORIES, NODES
 from replicator.demo.scenarios import SCENARIOS
-from replicator.demo.scenarios.scenery import set_up
 from replicator.demo.verify import LONGEST, SHOWN, Row, Verdict, compare, statements
-from replicator.demo.world import World, build
+from replicator.demo.world import World
 from replicator.runtime.demo_site import DemoSite
 from replicator.runtime.demo_stage import SiteStage
-from tests.conftest import FAST
-from tests.demo.conftest import SMALL
+from tests.demo.conftest import running_site, small_world
 
 # (node, SQL, the statement that it breaks, what the difference says)
 PLANTED = [
@@ -73,18 +71,13 @@ Connections = dict[str, psycopg.Connection[Row]]
 @pytest.fixture(scope="module")
 def site() -> Iterator[DemoSite]:
     """Of its own: nobody else works there."""
-    with DemoSite(settings=FAST) as running:
-        running.start()
-        with SiteStage(running, lambda _: None) as stage:
-            set_up(stage)
+    with running_site() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def world(site: DemoSite) -> World:
-    made = build(site.dsns, SMALL, arrive=site.arrived)
-    assert site.arrive()
-    return made
+    return small_world(site)
 
 
 @pytest.fixture(scope="module")
