@@ -77,9 +77,11 @@ def _calls(path: Path) -> dict[tuple[int, int], tuple[str, ast.Call]]:
 
 @dataclass
 class Watch:
-    """What was met since `begin`. `met`: the places, `boundaries`: in the order in which they were met first. `crashes`: (boundary,
+    """What was met since `begin` by sessions on databases whose name begins with `name`: other tests have daemons in this process,
+    too. `met`: the places, `boundaries`: in the order in which they were met first. `crashes`: (boundary,
     after) at which the daemon is to die, one after the other."""
 
+    name: str
     met: set[str] = field(default_factory=set)
     boundaries: dict[Boundary, None] = field(default_factory=dict)
     crashes: list[tuple[Boundary, bool]] = field(default_factory=list)
@@ -90,7 +92,9 @@ class Watch:
 
     def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def watched(self_: Any, *args: Any, **options: Any) -> Any:
-            if getattr(self._inside, "call", False):
+            session = self_._connection
+            ours = not session.closed and session.info.dbname.startswith(self.name)
+            if getattr(self._inside, "call", False) or not ours:
                 return call(self_, *args, **options)
             self._inside.call = True
             try:
@@ -138,11 +142,11 @@ def _chain(frame: FrameType | None) -> Boundary:
 
 
 @contextmanager
-def watched() -> Iterator[Watch]:
-    """Every session and stream that is opened meanwhile is watched."""
-    watch = Watch()
+def watched(name: str) -> Iterator[Watch]:
+    """Every session and stream that is opened meanwhile is watched, if its database's name begins with `name`."""
+    watch = Watch(name)
     with pytest.MonkeyPatch.context() as patch:
-        for name in CALLS:
-            patch.setattr(PostgresWriter, name, watch.around(name, getattr(PostgresWriter, name)))
+        for call in CALLS:
+            patch.setattr(PostgresWriter, call, watch.around(call, getattr(PostgresWriter, call)))
         patch.setattr(PostgresStream, "confirm", watch.around("confirm", PostgresStream.confirm))
         yield watch

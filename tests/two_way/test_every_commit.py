@@ -1,8 +1,8 @@
 """The daemon dies at every place where something becomes last, before it and after it: what users did is there once, on both sides.
 
 Every scenario is played once and watched; then again for each boundary (commit_places.py) that it met, with a crash there. What
-only a restart meets is found on the way, and crashed as well. With COMMITS=each a boundary is crashed in the first scenario
-that meets it, with COMMITS=all in every scenario; without it only what there is to crash is looked for.
+only a restart meets is found on the way, and crashed as well. In CI a boundary is crashed in the first scenario that meets it;
+COMMITS=all crashes it in every scenario.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tests.two_way.pair_of_nodes import Pair, linked
 
 ALL = os.environ.get("COMMITS") == "all"
 RUN_SECONDS = 60
+TRIES = 5  # until a scenario comes to a boundary again: what is idle for a moment, and when, is the machine's
 
 # Places in the source that no scenario meets, with the reason.
 ELSEWHERE = {
@@ -62,7 +63,7 @@ class Play:
 def play(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
     with (
         pytest.MonkeyPatch.context() as patch,
-        watched() as watch,
+        watched("commits") as watch,
         linked(server, tmp_path_factory.mktemp("commits"), "commits", CRM, ERP, LINKS) as pair,
     ):
         patch.setattr(confirm, "CONFIRM_SECONDS", 0.0)
@@ -86,7 +87,6 @@ def test_every_place_in_the_source_is_met(play: Play) -> None:
 PARTS = {"flows": SCENARIOS[:-2], "match": (matched,), "repair": (repaired,)}
 
 
-@pytest.mark.skipif("COMMITS" not in os.environ, reason="COMMITS=each (minutes) or COMMITS=all (longer)")
 @pytest.mark.parametrize("part", PARTS)
 def test_nothing_is_lost_at_any_commit(play: Play, part: str) -> None:
     known: set[Boundary] = set()
@@ -100,9 +100,12 @@ def test_nothing_is_lost_at_any_commit(play: Play, part: str) -> None:
         waiting: deque[tuple[tuple[Boundary, bool], ...]] = deque([()])
         while waiting:
             crashes = waiting.popleft()
-            play(SCENARIOS.index(scenario), *crashes)
+            for _ in range(TRIES):
+                play(SCENARIOS.index(scenario), *crashes)
+                if not play.watch.crashes:
+                    break
+            assert not play.watch.crashes, f"{scenario.__name__}: it does not come to {crashes} again"
             died += bool(crashes)
-            assert not play.watch.crashes, f"{scenario.__name__}: the second time it does not come to {crashes}"
             for boundary in play.watch.boundaries:
                 if boundary not in known:
                     known.add(boundary)
