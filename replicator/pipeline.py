@@ -191,6 +191,8 @@ class Flow:
             raise StructureChanged(f"{self.name}: a table has changed", "the flows start anew with the tables as they are")
         if batch is None:
             batch = Batch()
+            if self._midway:
+                return None  # interrupted: what is written of the transaction so far is not to be committed
             if not self._something_else():
                 self._idle()
                 return None
@@ -263,9 +265,10 @@ class Flow:
         """Whether there is something to do although the stream has nothing."""
         if self.backfill.due(self.stream.position, self._parking) is not None:
             return True
-        if self._answers.waiting and not self._answers.due(self.stream.position):
+        answered = self._answers.any_due(self.stream.position)
+        if self._answers.waiting and not answered:
             self.stream.ask()  # so that it says soon that it has come so far
-        return bool(self._answers.due(self.stream.position) or self._parking.retry or self.pauses.pending or self.wishes.decided)
+        return bool(answered or self._parking.retry or self.pauses.pending or self.wishes.decided)
 
     def _gather(self, batch: Batch, due: set[int]) -> Changes:
         """Captured changes, with what this node has answered by then, joined to what is parked for the same records. `due`: ids
@@ -282,10 +285,9 @@ class Flow:
             for row in rows:
                 since = settled.get((link, row.key), 0)
                 row.deltas = [delta for delta in row.deltas if delta[0] > since]
-        if not self._midway:
-            # Of a transaction that comes in parts the first takes all that was answered before it was committed.
-            reached = (batch.end or self.stream.position) if batch.complete else newest_of(changes)
-            meet(self.programs, changes, self._answers.due(reached) + (self.wishes.decided if batch.complete else []))
+        # A part of a transaction takes all that was answered before the newest of it was committed.
+        reached = (batch.end or self.stream.position) if batch.complete else newest_of(changes)
+        meet(self.programs, changes, self._answers.due(reached) + (self.wishes.decided if batch.complete else []))
         if self._carried.parked:
             take_up(self.programs, changes, self._carried.parked)
         again = sorted(self._parking.retry)[:WOKEN]
@@ -461,6 +463,7 @@ class Flow:
     def _undo(self, staged: Staged) -> None:
         self._writer.rollback()
         self._write.restore(staged)
+        self._answers.undone()
         self.backfill.undone()
         self._carried, self._carried_rows, self._carried_pairs = Outcome(), 0, False
         self.open = False

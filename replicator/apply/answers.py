@@ -35,15 +35,22 @@ class Answers:
     upto: int = 0
     _due: int = 0
 
+    def any_due(self, reached: int) -> bool:
+        return bool(self.waiting) and self.waiting[0][2].lsn <= reached
+
     def due(self, reached: int) -> list[tuple[str, RowChange]]:
-        """Those that may go now that the stream has come so far: all of them, for later edits go with them. They stay until
-        `settled`."""
-        self._due = 0
-        for _, _, row in self.waiting:
+        """Those that may go now that the stream has come so far: all of them, for later edits go with them; of a transaction
+        that comes in parts, those that did not go with a part before. They stay until `settled`."""
+        before = self._due
+        for _, _, row in self.waiting[before:]:
             if row.lsn > reached:
                 break
             self._due += 1
-        return [(link, row) for _, link, row in self.waiting[: self._due]]
+        return [(link, row) for _, link, row in self.waiting[before : self._due]]
+
+    def undone(self) -> None:
+        """What was due is not applied after all."""
+        self._due = 0
 
     @property
     def last(self) -> int:

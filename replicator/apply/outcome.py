@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from replicator.capture.batch import Batch, RowChange
+from replicator.capture.payload import key_texts
 from replicator.errors import TooManyParked
 from replicator.ports.state import Parked
 
@@ -42,6 +43,8 @@ class Outcome:
         return self.kept + Counter((parked.link, parked.reason, parked.sqlstate) for parked in self.parked)
 
     def add(self, other: Outcome) -> None:
+        """`other` came after this one."""
+        self._forget_dead(other)
         for link, counts in other.written.items():
             mine = self.written.setdefault(link, {})
             for what, count in counts.items():
@@ -53,6 +56,21 @@ class Outcome:
         self.remembered |= other.remembered
         self.parked += other.parked
         self.unparked += other.unparked
+
+    def _forget_dead(self, later: Outcome) -> None:
+        """What is to flow back of records that have died since would find nobody there, and be taken for a new record's."""
+        if not self.returned or not later.pairs:
+            return
+        width = {link: len(row.key) for link, row in self.returned}
+        dead = {
+            (link, *keys[-width[link] :])
+            for link, rows in later.pairs.items()
+            if link in width
+            for keys, _, _, died, _ in rows
+            if died is not None
+        }
+        if dead:
+            self.returned = [(link, row) for link, row in self.returned if (link, *key_texts(row.key)) not in dead]
 
     def count(self, link: str, what: str, rows: int) -> None:
         if rows > 0:

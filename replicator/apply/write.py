@@ -150,6 +150,8 @@ class BatchWrite:
         if counts.get("U"):
             if steps.before:
                 writer.execute(steps.before, prepared=self._few)
+            if steps.hold_still:
+                writer.later(steps.hold_still, prepared=self._few)
             if steps.put_back:
                 outcome.conflicts += writer.execute(steps.put_back, prepared=self._few)
             updated = writer.execute(steps.update, prepared=self._few) if steps.update else 0

@@ -20,7 +20,7 @@ from replicator.program.ledger import edits_ddl, edits_recover, forget_ledger, n
 from replicator.program.mirror import mirror_of
 from replicator.program.passing import alone, announce
 from replicator.program.program import Program, Steps
-from replicator.program.returned import before, returned
+from replicator.program.returned import before, hold_still, returned
 from replicator.program.rows import aside, insert, insert_alone, mint, swallowed, update
 from replicator.program.slices import crowded, move_of
 from replicator.program.sql import PARAMETER, with_parameters
@@ -67,6 +67,7 @@ def compile_paired(layout: Layout) -> Program:
             weigh=weigh(layout, work, edits),
             meet_counters=meet_counters(layout, work),
             before=before(layout, work),
+            hold_still=hold_still(layout, work),
             put_back=put_back(layout, work),
             insert=insert(layout, work),
             insert_alone=insert_alone(layout, work),

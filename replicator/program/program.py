@@ -83,6 +83,7 @@ class Steps:
     weigh       clashes of fields that go by values: decided or left to the arbiter; returns the number logged
     meet_counters   counters of two records that turn out to be one
     before      what stood here, for tables whose triggers may change more than is written
+    hold_still  locks records of which values go back although nothing is written on them
     put_back    edits of fields that the target owns: logged, marked to be returned
     insert, update, delete   the target's rows; each returns its count
     insert_new  the same as `insert` if all are inserts and none of them is there already (links without pairs)
@@ -137,6 +138,7 @@ class Steps:
     weigh: str | None = None
     meet_counters: str | None = None
     before: str | None = None
+    hold_still: str | None = None
     put_back: str | None = None
     pair: str | None = None
     swallowed: str | None = None

@@ -25,6 +25,20 @@ def before(layout: Layout, work: str) -> str | None:
     )
 
 
+def hold_still(layout: Layout, work: str) -> str | None:
+    """Locks the rows whose values go back although nothing may be written on them: an edit that came between the reading and
+    the position that the answer is given would be taken for an older one, and lost on the other side."""
+    marked = [f"w.kept & {layout.mask(set(layout.owned))} <> {layout.none}"] if layout.owned else []
+    if layout.returning_on_create:
+        marked.append("w.born")
+    if not marked or not layout.link.two_way:
+        return None
+    return (
+        f"SELECT FROM {work} w JOIN {joined_target(layout)} WHERE w.act = 'U' AND ({' OR '.join(marked)})"
+        f" ORDER BY w.seq FOR NO KEY UPDATE OF t"
+    )
+
+
 def returned(layout: Layout, work: str) -> str | None:
     """Rows of the target whose values must go back: (seq, mask, columns of the reverse feed as text, mask of answers to a
     clash, for weighed fields what stood here before, for counters by how much the source's value has to change)."""

@@ -82,7 +82,8 @@ def test_everything_goes_wrong(installation: Installation, tmp_path: Path) -> No
                     connection.execute("UPDATE replicator.parked SET retry = true")
                 left = until(lambda: wrong(pair, known), REST_SECONDS) if left else left
                 log = daemon.log()
-                assert not left, "\n".join(left) + f"\n{log[-3000:]}"
+                told = [line for text in left[:3] for line in users.history(text.split(":")[0])] if left else []
+                assert not left, "\n".join([*left, *told]) + f"\n{log[-3000:]}"
                 print(f"at rest after {time.monotonic() - at:.1f} s")
                 daemon.stop()
         survived = ", ".join(f"{count} {kind}" for kind, count in sorted(faults.survived.items()))

@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import psycopg
 
+from replicator.model.stamp import time_of
 from tests.two_way.pair_of_nodes import Pair
 
 CRM = """
@@ -205,12 +207,33 @@ class Users:
 
     # -- what must be there
 
+    def _when(self) -> dict[tuple[str, str], datetime]:
+        """When the transactions have committed that are there: (node, its name) -> the time."""
+        return {
+            (node, name): at
+            for node in ("crm", "erp")
+            for name, at in self._pair.rows(node, "SELECT id, pg_xact_commit_timestamp(xid::xid) FROM done")
+        }
+
+    def history(self, tag: str) -> list[str]:
+        """What users did to a record, and what was written over for it, in the order of stamps: for whoever asks why."""
+        when = self._when()
+        found = [
+            (when[done.node, done.id], f"{done.node} {name} {value}")
+            for done in self.done
+            for of, name, value in done.edits
+            if of == tag and (done.node, done.id) in when
+        ]
+        for node in ("crm", "erp"):
+            table, key = TABLES[node][:2]
+            sql = f"""SELECT stamp, fields, lsn, source_lsn, l.xmin FROM replicator.ledger_customer l
+                WHERE {node}_{key} = (SELECT {key} FROM {table} WHERE tag = %s)"""
+            found += [(time_of(row[0]), f"ledger of {node} {row}") for row in self._pair.rows(node, sql, (tag,))]
+        return [f"    {at.time()} {text}" for at, text in sorted(found)]
+
     def known(self) -> dict[str, Known]:
         """Tag -> the record as it must be. An AssertionError if a commit that a server has confirmed is not there."""
-        when: dict[tuple[str, str], Any] = {}
-        for node in ("crm", "erp"):
-            for name, at in self._pair.rows(node, "SELECT id, pg_xact_commit_timestamp(xid::xid) FROM done"):
-                when[node, name] = at
+        when = self._when()
         gone = [done.id for done in self.done if done.sure and (done.node, done.id) not in when]
         assert not gone, f"confirmed by the server, and not there: {gone}"
         committed = [done for done in self.done if (done.node, done.id) in when]

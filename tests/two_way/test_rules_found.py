@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from replicator.demo.servers import Server
@@ -135,6 +137,94 @@ def test_answers_that_do_not_fit_in_one_batch_keep_their_place_among_the_edits(p
     pair.settle()
     pair.crash()
     assert [both(pair, f"many{tag}", "credit") for tag in "123"] == [([20], [20])] * 3
+
+
+def test_an_answer_keeps_its_place_where_a_batch_ends_with_what_came_first(pair: Pair) -> None:
+    """Of a transaction that comes in parts the last part ends with it; if its commit was the first that came, that was missed,
+    and the next transaction, parts and all, was written before what the node had answered in between."""
+    for tag in ("parted", *"abcd"):
+        made(pair, tag, name="n")
+    with pair.erp.transaction():
+        for tag in "abcd":
+            erp(pair, tag, "company = 'e'")
+    crm(pair, "parted", "credit = 9")
+    until(pair, 0)
+    with pair.erp.transaction():
+        erp(pair, "parted", "credit_limit = 10")
+        for tag in "abcd":
+            erp(pair, tag, "town = 'e'")
+    flow: Any = pair.exchange.flows[1]
+    flow._batch_rows, flow.stream.stream._pgconn = 2, AllThere(flow.stream.stream._pgconn, 2)
+    pair.settle()
+    pair.crash()
+    assert both(pair, "parted", "credit") == ([10], [10])
+
+
+class AllThere:
+    """A connection on which whatever the server has to send has come already, with no keepalive before so many commits."""
+
+    def __init__(self, connection: Any, commits: int) -> None:
+        self._connection, self._commits = connection, commits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def get_copy_data(self, mode: int) -> Any:
+        while True:
+            size, data = self._connection.get_copy_data(mode)
+            if size == 0 and select.select([self._connection.socket], [], [], 0.1)[0]:
+                self._connection.consume_input()
+            elif size <= 0 or self._commits == 0 or data[:1] != b"k":
+                self._commits -= size > 0 and data[25:26] == b"C" and self._commits > 0
+                return size, data
+
+
+def test_what_is_answered_of_a_record_that_dies_in_a_later_part(pair: Pair) -> None:
+    """The CRM writes the ERP's field and deletes the record; both come in parts of what the ERP takes as one transaction. The
+    ERP's value found no record on the CRM any more, and made one."""
+    tags = [f"dies{number}" for number in range(6)]
+    for tag in tags:
+        pair.crm.execute("INSERT INTO crm.account (tag, name) VALUES (%s, 'n')", (tag,))
+    pair.settle()
+    pair.crm.execute("UPDATE crm.account SET credit = 9 WHERE tag = 'dies0'")
+    with pair.crm.transaction():
+        for tag in reversed(tags):
+            pair.crm.execute("DELETE FROM crm.account WHERE tag = %s", (tag,))
+    flow: Any = pair.exchange.flows[0]
+    flow._batch_rows, flow.stream.stream._pgconn = 2, AllThere(flow.stream.stream._pgconn, 2)
+    pair.settle()
+    pair.crash()
+    assert pair.rows("crm", "SELECT tag FROM crm.account WHERE tag LIKE 'dies%'") == []
+    assert pair.rows("erp", "SELECT code FROM erp.customer WHERE code LIKE 'dies%'") == []
+
+
+def test_an_edit_of_the_owner_between_the_reading_and_the_answer(pair: Pair) -> None:
+    """The value that is to go back is read, then the owner writes another one, then the answer gets its position: behind that
+    edit, which was lost on the other side. The row is held from the reading on."""
+    made(pair, "held", name="n")
+    crm(pair, "held", "credit = 9")
+    flow: Any = pair.exchange.flows[0]
+    query, refused = flow._writer.query, []
+
+    def then_somebody_writes(sql: str, *args: Any, **options: Any) -> Any:
+        found = query(sql, *args, **options)
+        if sql == flow.programs["product"].steps.returned:
+            try:
+                pair.erp.execute("SET lock_timeout = '100ms'")
+                erp(pair, "held", "credit_limit = 10")
+            except psycopg.errors.LockNotAvailable as error:
+                refused.append(error)
+            finally:
+                pair.erp.execute("RESET lock_timeout")
+        return found
+
+    flow._writer.query = then_somebody_writes
+    until(pair, 0)
+    flow._writer.query = query
+    if refused:  # who waits gets it a moment later
+        erp(pair, "held", "credit_limit = 10")
+    pair.settle()
+    assert both(pair, "held", "credit") == ([10], [10])
 
 
 def test_an_open_conflict_names_what_the_deciding_side_has_now(pair: Pair) -> None:

@@ -161,6 +161,8 @@ class PostgresStream:
             return False
         self._receive(payload)
         assembler, get, take_row = self._assembler, self._pgconn.get_copy_data, self._assembler.take_row
+        if assembler.ready and self._enough(limit):
+            return True  # that was its commit
         room = 2 * limit - assembler.rows
         while room > 0:
             try:
