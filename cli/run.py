@@ -39,6 +39,7 @@ from .session import BadConfiguration, Common, ConfigOption, JsonOption, Session
 log = logging.getLogger("replicator")
 
 POLL_SECONDS = 0.1
+LOOK_AGAIN_SECONDS = 1.0  # for a server that went away while it was looked at
 ONE_SHOT_PATIENCE = 10.0  # seconds in which a predecessor that is ending should be gone
 UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -96,9 +97,7 @@ def run(
     handler = logs.start(session.output, form, (context.find_object(Common) or Common()).debug)
     try:
         loaded = session.load()
-        _refuse_errors(session, loaded, patient=not (once or until_idle is not None or dry_run))
-        status = read_status(loaded, session.environ)
-        require_initialised(status)
+        status = _looked_at(session, loaded, patient=not (once or until_idle is not None or dry_run))
         if dry_run:
             _show_plan(session.output, status)
             return 0
@@ -166,6 +165,23 @@ def _rounds(session: Session, config: Config, every: str | None) -> Iterator[Non
         yield
     finally:
         rounds.stop()
+
+
+def _looked_at(session: Session, config: Config, patient: bool) -> Status:
+    """What there is, if nothing keeps the flows from running. A server that goes away meanwhile is waited for, as one is that goes
+    away later (`patient`)."""
+    while True:
+        try:
+            _refuse_errors(session, config, patient)
+            status = read_status(config, session.environ)
+            require_initialised(status)
+        except NodeUnavailable as error:
+            if not patient:
+                raise
+            log.warning("%s; trying again in %.1f s", error.message, LOOK_AGAIN_SECONDS, extra={"fields": error.known})
+            time.sleep(LOOK_AGAIN_SECONDS)
+        else:
+            return status
 
 
 def _refuse_errors(session: Session, config: Config, patient: bool) -> None:

@@ -84,6 +84,30 @@ def test_faults_of_the_network_under_load(server: Server, tmp_path: Path) -> Non
     assert not re.search("this is a bug|ERROR", log), log[-3000:]
 
 
+def test_connections_lost_while_it_starts(server: Server, tmp_path: Path) -> None:
+    """Whatever it is looking at: it tries again, and then runs."""
+    assert server.port is not None
+    with (
+        linked(server, tmp_path, "starting", CRM, ERP, LINKS) as pair,
+        Proxy(server.port) as crm,
+        Proxy(server.port) as erp,
+        daemon(through(pair, {"crm": crm, "erp": erp}), tmp_path) as process,
+    ):
+        cuts = 0
+        while cuts < 15:
+            before = crm.passed + erp.passed
+            wait_until(lambda before=before: crm.passed + erp.passed > before, 30, "it does not try again")  # type: ignore[misc]
+            for proxy in (crm, erp):
+                proxy.cut()
+            assert process.poll() is None, (tmp_path / "daemon.log").read_text()[-2000:]
+            cuts += 1
+        began = running(tmp_path)
+        wait_until(lambda: running(tmp_path) > began, 30, "it does not start")
+        process.terminate()
+        assert process.wait(20) == 0
+    assert "this is a bug" not in (tmp_path / "daemon.log").read_text()
+
+
 def test_servers_killed_under_load(installation: Installation, tmp_path: Path) -> None:
     """kill -9 of a server, as if the power had failed, and some seconds of refused connections."""
     r = random.Random(SEED)
