@@ -163,6 +163,8 @@ class Flow:
         if back is None:
             return
         self.last_write = self._healing.recover(self._writer, back.drained, self._beyond)
+        # What is parked stands in no ledger; older edits of the other side are still to be weighed against it.
+        self._remember(self._state.parked_after(back.clock.last))
         self._mirror_rest()
         for job, link, why, records in self._state.left_behind(back.name):
             back._state.ask_again(link, why, records)
@@ -484,10 +486,13 @@ class Flow:
                 flow.remember_kept(links)
 
     def remember_kept(self, links: set[str]) -> None:
-        kept = self._parking.of_links({link for link in links if link in self.edits})
-        for parked in self._state.parked(sorted(kept)) if kept else ():
-            program = self.programs[parked.link]
-            if parked.payload:
+        self._remember(sorted(self._parking.of_links(links)))
+
+    def _remember(self, ids: Sequence[int]) -> None:
+        """The edits of these parked changes, of links whose edits count."""
+        for parked in self._state.parked(ids) if ids else ():
+            program = self.programs.get(parked.link)
+            if program is not None and parked.link in self.edits and parked.payload:
                 row = from_json(parked.payload, program.feed.columns)
                 inserts = program.steps.adopt is not None or program.fills
                 self.edits[parked.link].kept[parked.id] = edits_of([row], inserts)

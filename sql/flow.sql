@@ -55,6 +55,9 @@ FROM replicator.parked AS p WHERE id = ANY(%s) ORDER BY id;
 -- name: parked_keys
 SELECT id, link, key, waits_link, waits_key, reason FROM replicator.parked WHERE flow = %s;
 
+-- name: parked_after
+SELECT id FROM replicator.parked WHERE flow = %s AND CAST(payload ->> 'stamp' AS bigint) > %s ORDER BY id;
+
 -- name: paused
 SELECT link FROM replicator.paused WHERE flow = %s;
 

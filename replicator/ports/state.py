@@ -112,6 +112,9 @@ class FlowState(Protocol):
 
     def parked(self, ids: Sequence[int]) -> list[Parked]: ...
 
+    def parked_after(self, stamp: int) -> list[int]:
+        """Ids of the flow's parked changes with a greater stamp."""
+
     def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None, str]]:
         """(id, link, key, what it waits for, reason) of everything parked for this flow."""
 

@@ -120,6 +120,9 @@ class PostgresFlowState:
             for number, link, key, reason, sqlstate, message, waits, waits_key, payload, edits in found
         ]
 
+    def parked_after(self, stamp: int) -> list[int]:
+        return [number for (number,) in self._writer.query(_sql("parked_after"), (self._flow, stamp))]
+
     def parked_keys(self) -> list[tuple[int, str, list[str], tuple[str, str] | None, str]]:
         rows = self._writer.query(_sql("parked_keys"), (self._flow,))
         return [
