@@ -168,8 +168,8 @@ def _rounds(session: Session, config: Config, every: str | None) -> Iterator[Non
 
 
 def _looked_at(session: Session, config: Config, patient: bool) -> Status:
-    """What there is, if nothing keeps the flows from running. A server that goes away meanwhile is waited for, as one is that goes
-    away later (`patient`)."""
+    """What there is, if nothing keeps the flows from running. A server that goes away meanwhile is waited for, as one is
+    that goes away later (`patient`)."""
     while True:
         try:
             _refuse_errors(session, config, patient)
