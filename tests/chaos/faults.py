@@ -17,6 +17,10 @@ import psycopg
 from psycopg import sql
 
 from replicator.demo.servers import Server
+from replicator.errors import NodeUnavailable
+from replicator.mapping.chosen import links_named
+from replicator.model.link import Link
+from replicator.runtime.pausing import go_on, stand_still
 from tests.chaos.supervisor import Supervisor
 from tests.chaos.users import TABLES
 from tests.network.proxy import Proxy
@@ -107,6 +111,27 @@ class Faults:
                 connection.execute(f"UPDATE {table} SET tag = tag WHERE {key} = ({one})")  # type: ignore[call-overload]
                 time.sleep(r.uniform(0, 0.1))
 
+    def paused(self, r: random.Random, node: Node) -> None:
+        """A link stands still for a while, both ways."""
+        links = links_named(self._pair.config, r.choice(("customer", "contact")))
+        try:
+            with self._connected("crm") as crm, self._connected("erp") as erp:
+                stand_still({"crm": crm, "erp": erp}, links, "chaos")
+            time.sleep(r.uniform(0.5, 3.0))
+        finally:  # it may stand still on one node only, if the other went away
+            self._resume(links)
+
+    def _resume(self, links: list[Link]) -> None:
+        while True:
+            with (
+                suppress(psycopg.OperationalError, NodeUnavailable),
+                self._connected("crm") as crm,
+                self._connected("erp") as erp,
+            ):
+                go_on(self._pair.config, {"crm": crm, "erp": erp}, links, dry_run=False)
+                return
+            time.sleep(0.1)
+
     # -- how
 
     def _connected(self, node: Node) -> psycopg.Connection[Any]:
@@ -142,7 +167,7 @@ class Faults:
         network = (self.cut, self.half_closed, self.stalled, self.delayed, self.refused)
         processes = (self.daemon_killed, self.daemon_stopped, self.server_restarted, self.server_killed)
         database = (self.terminated, self.cancelled, self.statement_timeout, self.read_only)
-        people = (self.row_locks, self.row_locks, self.table_lock, self.deadlock, self.deadlock)
+        people = (self.row_locks, self.row_locks, self.table_lock, self.deadlock, self.deadlock, self.paused)
         return (*network, *processes), (*database, *people)
 
     @property
@@ -169,7 +194,7 @@ class Faults:
                 node: Node = r.choice(("crm", "erp"))
                 try:
                     kind(r, node)
-                except psycopg.OperationalError:  # the other hand had the server, or it was the one to give way
+                except (psycopg.OperationalError, NodeUnavailable):  # the other hand had the server, or it gave way
                     self.survived[f"{kind.__name__} (given way)"] += 1
                 else:
                     self.survived[kind.__name__] += 1

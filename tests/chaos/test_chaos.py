@@ -3,7 +3,7 @@
 When the faults stop, all comes to rest within a bounded time, and then every record is as the users' committed transactions say
 (users.py): counters too, so nothing was applied twice; what the other side refuses is parked, and nothing else is.
 
-CHAOS_SECONDS says for how long, CHAOS_SEED which faults and edits.
+CHAOS_SECONDS says for how long (until each kind of fault came once, at least), CHAOS_SEED which faults and edits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.conftest import FAST
 from tests.network.proxy import Proxy
 from tests.two_way.pair_of_nodes import Pair, linked
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 REST_SECONDS = 60 + SECONDS  # in which all comes to rest, on a machine with other things to do
 SETTINGS = {**FAST, "deadlock_timeout": "100ms"}
@@ -50,7 +50,6 @@ def reconnected(pair: Pair) -> None:
         setattr(pair, node, psycopg.connect(pair.environ[f"{node.upper()}_DSN"], autocommit=True))
 
 
-@pytest.mark.skipif("CHAOS_SECONDS" not in os.environ, reason="CHAOS_SECONDS=60 says for how long")
 @pytest.mark.timeout(SECONDS + 2 * REST_SECONDS + 300)
 def test_everything_goes_wrong(installation: Installation, tmp_path: Path) -> None:
     print(f"\nCHAOS_SEED={SEED} CHAOS_SECONDS={SECONDS:g}")
