@@ -26,27 +26,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from replicator.apply.answers import Answers, send_back
 from replicator.apply.backfill import Backfill
-from replicator.apply.careful import UNIQUE_VIOLATION, WOKEN, WORTH_ANOTHER_TRY, CarefulWrite, at_fault
+from replicator.apply.careful import UNIQUE_VIOLATION, WOKEN, CarefulWrite, at_fault
 from replicator.apply.confirm import Confirm
-from replicator.apply.derive import await_visible, derive
+from replicator.apply.derive import await_visible, derive, is_looked_up
 from replicator.apply.gather import complete, meet, newest_of, newest_waited, rejoin, take_up
 from replicator.apply.healing import Healing
 from replicator.apply.limit import Limit
 from replicator.apply.mirror import mirror, unmirrored
 from replicator.apply.outcome import MirrorRow, Outcome, Step, Totals
 from replicator.apply.pace import Pace
+from replicator.apply.park import Park
 from replicator.apply.parking import Parking
 from replicator.apply.pauses import Pauses
 from replicator.apply.waiting import parked_ids, truncated
 from replicator.apply.wishes import Wishes
 from replicator.apply.write import BatchWrite, Changes, Staged
-from replicator.capture.batch import INSERT, UPDATE, Batch
+from replicator.capture.batch import Batch
 from replicator.capture.clock import Clock
-from replicator.capture.edits import Edits, edits_of
+from replicator.capture.edits import Edits
 from replicator.capture.payload import from_json
 from replicator.errors import NodeUnavailable, StructureChanged, TooManyParked, WriteFailed
 from replicator.model import stamp
@@ -101,6 +101,7 @@ class Flow:
         self._batch_rows = batch_rows
         self._parking = Parking()
         self._limit = Limit(name, *limits, self._parking)
+        self._park = Park(self.programs, state, self._parking, self._limit)
         self.pauses = Pauses(name, self.programs, state, self._parking, broken)
         self._moved = moved
         self.wishes = Wishes(name, self.programs, writer, source, state, self._parking)
@@ -164,7 +165,8 @@ class Flow:
             return
         self.last_write = self._healing.recover(self._writer, back.drained, self._beyond)
         # What is parked stands in no ledger; older edits of the other side are still to be weighed against it.
-        self._remember(self._state.parked_after(back.clock.last))
+        after = self._state.parked_after(back.clock.last)
+        self._healing.recall(self._state.parked(after) if after else [])
         self._mirror_rest()
         for job, link, why, records in self._state.left_behind(back.name):
             back._state.ask_again(link, why, records)
@@ -202,7 +204,8 @@ class Flow:
         started = time.monotonic()
         staged, copied = self._write.staged(), self._write.copied
         try:
-            if self._reads_source and self._must_be_visible(batch):
+            asks = self._parking or self._answers.waiting or self.wishes.decided or self._midway
+            if self._reads_source and (asks or is_looked_up(self.programs, batch)):
                 await_visible(self.stream, self._source, batch)
             due = self.pauses.due() if not self._midway else set()
             changes = self._gather(batch, due)
@@ -226,7 +229,7 @@ class Flow:
             if not batch.complete:
                 self._pending = None
                 self._carried_rows += batch.rows
-                self._keep()
+                self._park.part(self._carried)
                 self._carried_pairs |= any(self._carried.pairs.values())
                 self._carried.pairs.clear()
                 # Without its rows: a turn keeps the steps of all parts until the last is written.
@@ -251,17 +254,6 @@ class Flow:
         if batch.commit_time:
             self.totals.behind_ms = (clock - batch.commit_time) / 1000
         return Step(self.name, batch, outcome, time.monotonic() - started, clock)
-
-    def _must_be_visible(self, batch: Batch) -> bool:
-        """Whether the source must show the batch before it is written: something is read there beside it, or the way back could
-        look for a record that nobody can find yet. A row that was there before is locked by whoever changes it."""
-        if self._parking or self._answers.waiting or self.wishes.decided or self._midway or not batch.complete:
-            return True
-        if batch.satellites or any(self.programs[link].reads_source for link in (*batch.links, *batch.blocks)):
-            return True
-        return any(INSERT in block.ops for block in batch.blocks.values()) or any(
-            row.op != UPDATE or row.first_key != row.key for captured in batch.links.values() for row in captured.rows
-        )
 
     def _something_else(self) -> bool:
         """Whether there is something to do although the stream has nothing."""
@@ -371,8 +363,7 @@ class Flow:
 
     def _finish(self, batch: Batch, outcome: Outcome) -> tuple[int, int]:
         """Parked changes, values to return, the checkpoint; then the commit, unless more of the transaction follows."""
-        self._limit.check_all(outcome.parked)
-        self._park(outcome)
+        self._park.all(outcome)
         position, clock = self._state.advance(batch.end or None, batch.clock, self._answers.last)
         greatest = max(batch.stamp, self._answers.greatest_stamp, self._waited)
         seen = outcome.remembered or bool(outcome.written)  # new records too: an edit of theirs must be above what made them
@@ -390,34 +381,6 @@ class Flow:
         if back is not None:
             back._answers.waiting += sent
         return position, clock
-
-    def _park(self, outcome: Outcome) -> None:
-        outcome.unparked = self._parking.gone(outcome.unparked, outcome.parked)
-        if outcome.unparked:
-            self._state.unpark(outcome.unparked)
-        clashes = [parked for parked in self._parking.new(outcome.parked) if parked.conflict]
-        if clashes:
-            places = [str(self.programs[parked.link].link.mark) for parked in clashes]
-            self._state.clashed(clashes, [parked.payload["stamp"] for parked in clashes], places)
-            outcome.conflicts += len(clashes)
-        ids = self._state.park(outcome.parked) if outcome.parked else []
-        outcome.parked = [replace(parked, id=number) for parked, number in zip(outcome.parked, ids, strict=True)]
-
-    def _keep(self) -> None:
-        """More of the transaction follows: what is parked of it so far need not be held, for it may be very many. But what the
-        next part may still make good is."""
-        outcome = self._carried
-        self._limit.check_all(outcome.parked)
-        later = [parked for parked in outcome.parked if parked.sqlstate in WORTH_ANOTHER_TRY]
-        freed = set(self._parking.gone(outcome.unparked, later))
-        unparked = [number for number in outcome.unparked if number not in freed]
-        outcome.parked = [parked for parked in outcome.parked if parked.sqlstate not in WORTH_ANOTHER_TRY]
-        outcome.unparked = [number for number in outcome.unparked if number in freed]
-        self._limit.kept(outcome.parked)
-        self._park(outcome)
-        self._parking.settle(outcome.unparked, outcome.parked)
-        outcome.kept.update((parked.link, parked.reason, parked.sqlstate) for parked in outcome.parked)
-        outcome.parked, outcome.unparked = later, unparked
 
     def _after_commit(self, batch: Batch, outcome: Outcome, position: int) -> None:
         self._parking.settle(outcome.unparked, outcome.parked)
@@ -486,16 +449,8 @@ class Flow:
                 flow.remember_kept(links)
 
     def remember_kept(self, links: set[str]) -> None:
-        self._remember(sorted(self._parking.of_links(links)))
-
-    def _remember(self, ids: Sequence[int]) -> None:
-        """The edits of these parked changes, of links whose edits count."""
-        for parked in self._state.parked(ids) if ids else ():
-            program = self.programs.get(parked.link)
-            if program is not None and parked.link in self.edits and parked.payload:
-                row = from_json(parked.payload, program.feed.columns)
-                inserts = program.steps.adopt is not None or program.fills
-                self.edits[parked.link].kept[parked.id] = edits_of([row], inserts)
+        ids = sorted(self._parking.of_links(links))
+        self._healing.recall(self._state.parked(ids) if ids else [])
 
     def woken_for(self, pairs: Iterable[tuple[str, Sequence[MirrorRow]]]) -> Iterator[tuple[str, Sequence[MirrorRow]]]:
         """The flow of the other direction makes these known: what waits here for their records may go, and what is parked of
@@ -504,8 +459,7 @@ class Flow:
             if len(self._parking) and link in self.programs:
                 program = self.programs[link]
                 place = len(program.link.side(program.target).key)  # its source is our target
-                self._parking.retry |= self._parking.waiting_for((link, keys[place]) for keys, *_ in rows)
-                self._parking.retry |= self._parking.of((link, tuple(map(str.encode, keys[place:]))) for keys, *_ in rows)
+                self._parking.wake(link, (keys[place:] for keys, *_ in rows))
             for flow in (self, self._back):
                 if flow is not None:
                     flow.stream.alive()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Mapping
 
 from replicator.apply.write import Changes
-from replicator.capture.batch import DELETE, UPDATE, Batch, Key, RowChange, Touch
+from replicator.capture.batch import DELETE, INSERT, UPDATE, Batch, Key, RowChange, Touch
 from replicator.capture.messages import UNCHANGED, Value
 from replicator.errors import WriteFailed
 from replicator.model.failure import POLICIES
@@ -52,6 +52,18 @@ def derive(programs: Mapping[str, Program], source: Writer, batch: Batch, change
         changes[name] = kept
         for order, row in enumerate(more):
             row.order = batch.rows + order
+
+
+def is_looked_up(programs: Mapping[str, Program], batch: Batch) -> bool:
+    """Whether the source must show the batch before it is written: something is read there beside it, or the way back could look
+    for a record that nobody can find yet. A row that was there before is locked by whoever changes it."""
+    if not batch.complete or batch.satellites:
+        return True
+    if any(programs[link].reads_source for link in (*batch.links, *batch.blocks)):
+        return True
+    return any(INSERT in block.ops for block in batch.blocks.values()) or any(
+        row.op != UPDATE or row.first_key != row.key for captured in batch.links.values() for row in captured.rows
+    )
 
 
 def await_visible(stream: Stream, source: Writer, batch: Batch) -> None:

@@ -6,7 +6,7 @@ something had been written over them, are put right on their own node (program/h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
@@ -16,10 +16,11 @@ from replicator.apply.write import FEW_ROWS, Changes
 from replicator.capture.batch import DELETE, RowChange
 from replicator.capture.block import Block
 from replicator.capture.edits import Edits, edits_of, edits_of_block
-from replicator.capture.payload import key_texts
+from replicator.capture.payload import from_json, key_texts
 from replicator.model import stamp
 from replicator.model.position import number as position_number
 from replicator.model.position import text as position_text
+from replicator.ports.state import Parked
 from replicator.ports.writer import Writer
 from replicator.program.program import Program
 
@@ -78,6 +79,15 @@ class Healing:
             found = self._source.query(program.reread, key_texts(row.key))
             if found:
                 row.values[:] = [None if text is None else text.encode() for text in found[0][0]]
+
+    def recall(self, some: Iterable[Parked]) -> None:
+        """Notes the edits of parked changes, which stand in no ledger: what the other side says is weighed against them."""
+        for parked in some:
+            program = self._programs.get(parked.link)
+            if program is not None and parked.link in self._edits and parked.payload:
+                row = from_json(parked.payload, program.feed.columns)
+                inserts = program.steps.adopt is not None or program.fills
+                self._edits[parked.link].kept[parked.id] = edits_of([row], inserts)
 
     def recover(self, target: Writer, drained: int, beyond: Mapping[str, frozenset[int]]) -> int:
         """After a start: takes from the target's ledger which edits were written there behind `drained`, and so may not be

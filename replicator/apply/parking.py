@@ -84,9 +84,13 @@ class Parking:
             return set()
         return {number for wait in made for number in self._waits.get(wait, ())}
 
-    def of(self, records: Iterable[tuple[str, Key]]) -> set[int]:
-        """Ids of what is parked of these records."""
-        return {self._by_key[record] for record in records if record in self._by_key}
+    def wake(self, link: str, keys: Iterable[Sequence[str]]) -> None:
+        """What waits for these records of the link is to be tried again, and what is parked of them."""
+        for key in keys:
+            self.retry |= self._waits.get((link, key[0]), set())
+            number = self._by_key.get((link, tuple(part.encode() for part in key)))
+            if number is not None:
+                self.retry.add(number)
 
     def gone(self, unparked: Iterable[int], parked: Iterable[Parked]) -> list[int]:
         """The ids that really go: a change that is parked anew keeps its row, with its age and its count of attempts."""
