@@ -88,12 +88,15 @@ def contest(layout: Layout, work: str, edits: str) -> str:
 
 
 def put_back(layout: Layout, work: str) -> str | None:
-    """Fields of the target's that the source edited: the edit is logged and the target's value will return."""
+    """Fields of the target's that the source edited, or has another value in where both have keyed a record in: that is logged,
+    and the target's value will return."""
     if not layout.owned:
         return None
+    met = f"(w.born AND w.stub IS NOT TRUE AND w.op <> {literal(EXISTING)} AND f.incoming IS NOT NULL)"
     return (
-        f"{CONFLICT} SELECT {flow_and_link(layout)}, 'update_origin_differs', f.name, {keys_text(layout)},"
+        f"{CONFLICT} SELECT {flow_and_link(layout)}, CASE WHEN w.born THEN 'insert_exists' ELSE 'update_origin_differs' END,"
+        f" f.name, {keys_text(layout)},"
         f" f.incoming, f.existing, w.stamp, NULL, w.lsn, {literal(layout.target)}, f.rule, f.place FROM {work} w"
         f" JOIN {joined_target(layout)} CROSS JOIN LATERAL {per_field(layout, layout.owned)}"
-        f" WHERE w.act = 'U' AND get_bit(w.kept, f.number) = 1 AND f.differs"
+        f" WHERE w.act = 'U' AND (get_bit(w.kept, f.number) = 1 OR {met}) AND f.differs"
     )

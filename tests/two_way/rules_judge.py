@@ -48,13 +48,14 @@ def edits_of(record: Record, name: str) -> list[Edit]:
 
 def owned(record: Record, edits: list[Edit]) -> list[Edit]:
     """Where the owner has a record made by the other side, his default applies. What the other side wrote until then goes
-    without a word, and so in a record that both keyed in (until test_a_value_of_a_record_both_keyed_in_... holds)."""
+    without a word; not in a record that both keyed in."""
+    if any(change.node == "erp" and change.kind == "insert" for change in record.changes):
+        return edits
     early: list[Edit] = []
     for edit in edits if not record.settled else edits[:1]:
         if edit.node == "crm" and edit.seen == (early[-1].value if early else None):
             early.append(edit)
-    both = any(change.node == "erp" and change.kind == "insert" for change in record.changes)
-    return [*([] if both else [Edit("erp", 0, None)]), *(edit for edit in edits if edit not in early)]
+    return [Edit("erp", 0, None), *(edit for edit in edits if edit not in early)]
 
 
 def judge_field(

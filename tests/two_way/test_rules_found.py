@@ -284,9 +284,7 @@ def test_the_log_names_the_two_values_that_met(pair: Pair) -> None:
     assert {frozenset(row[:2]) for row in conflicts(pair, "log", "name")} == {frozenset(("older", "newer"))}
 
 
-@pytest.mark.parametrize(
-    "first", [pytest.param(0, marks=pytest.mark.xfail(strict=True, reason="the CRM's value goes without a word")), 1]
-)
+@pytest.mark.parametrize("first", [0, 1])
 def test_a_value_of_a_record_both_keyed_in_that_the_owner_puts_back_is_logged(pair: Pair, first: int) -> None:
     tag = f"owned{first}"
     pair.crm.execute("INSERT INTO crm.item (tag, credit) VALUES (%s, 8)", (tag,))
