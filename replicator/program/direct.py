@@ -49,7 +49,7 @@ def compile_direct(layout: Layout) -> Program:
             delete=_delete(layout, stage),
             clear=(f"TRUNCATE {stage}",),
             sweep=(f"DELETE FROM {stage}",),
-            announce=announce_moment(layout),
+            announce=announce_moment(layout, layout.target),
         ),
         enrichments=layout.enrichments,
         waits=waits_of(layout),

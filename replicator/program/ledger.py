@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from replicator.program import names
+from replicator.program.anew import added_by
 from replicator.program.contest import WRITING
 from replicator.program.layout import Layout
 from replicator.program.sql import PARAMETER, declared, quote, same_key, state, with_parameters
@@ -24,11 +25,17 @@ def remember(layout: Layout, work: str) -> str:
     fields = "w.fields"  # with those that others carry
     for carried, by in layout.carried.items():
         fields = f"({fields} | CASE get_bit(w.fields, {by}) WHEN 1 THEN {layout.mask({carried})} ELSE {layout.none} END)"
+    added, first, touches = "NULL::jsonb", "NULL::jsonb", "replicator.touches(w.fields, w.stamp, w.lsn, w.marks) m"
+    if layout.counted:
+        added = added_by(layout)
+        first = f"CASE m.place WHEN 1 THEN {added} END"  # the amounts are of all parts together
+        touches = "replicator.touches(w.fields, w.stamp, w.lsn, w.marks) WITH ORDINALITY m (fields, stamp, lsn, place)"
     return (
-        f"INSERT INTO {state(names.ledger(layout.link))} ({columns}, fields, stamp, lsn, source_lsn)"
-        f" SELECT {keys}, {fields}, w.stamp, pg_current_wal_insert_lsn(), w.lsn FROM {work} w WHERE w.marks IS NULL AND {written}"
-        f" UNION ALL SELECT {keys}, m.fields & {fields}, m.stamp, pg_current_wal_insert_lsn(), m.lsn FROM {work} w"
-        f" CROSS JOIN LATERAL replicator.touches(w.fields, w.stamp, w.lsn, w.marks) m WHERE w.marks IS NOT NULL AND {written}"
+        f"INSERT INTO {state(names.ledger(layout.link))} ({columns}, fields, stamp, lsn, source_lsn, added)"
+        f" SELECT {keys}, {fields}, w.stamp, pg_current_wal_insert_lsn(), w.lsn, {added} FROM {work} w"
+        f" WHERE w.marks IS NULL AND {written}"
+        f" UNION ALL SELECT {keys}, m.fields & {fields}, m.stamp, pg_current_wal_insert_lsn(), m.lsn, {first} FROM {work} w"
+        f" CROSS JOIN LATERAL {touches} WHERE w.marks IS NOT NULL AND {written}"
     )
 
 

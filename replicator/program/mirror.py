@@ -8,6 +8,7 @@ was not mirrored yet is found by it (`recover`).
 from __future__ import annotations
 
 from replicator.program import names
+from replicator.program.anew import take_back
 from replicator.program.contest import key_text
 from replicator.program.layout import Layout
 from replicator.program.program import Mirror
@@ -43,6 +44,7 @@ def mirror_of(layout: Layout) -> Mirror:
             f" CASE WHEN {source_lsn} IS NOT NULL THEN {literal(layout.target)} END FROM {mirror} m WHERE stamp IS NULL"
             f" AND NOT EXISTS (SELECT FROM {mirror} d WHERE d.stamp IS NOT NULL AND d.seq > m.seq"
             f" AND {same_key('d', layout.target_keys, 'm', layout.target_keys)}) ORDER BY {targets}, seq DESC",
+            *take_back(layout, mirror),
             *_waits_no_more(layout, mirror),
         ),
         # Key by key: a join could read all of the crosswalk for a few pairs.

@@ -48,9 +48,9 @@ def announce_healed(layout: Layout, healing: str, late: str) -> str | None:
     return with_parameters(_said(layout, layout.source, found, f"{late}, ", "'h', true, "))
 
 
-def announce_moment(layout: Layout) -> str | None:
-    """Of rows that are written whatever stands there: when, for the node that they are written on counts as their author."""
-    if not is_passed(layout, layout.target):
+def announce_moment(layout: Layout, node: str) -> str | None:
+    """Of rows that are written there whatever stands there: when, for that node counts as their author."""
+    if not is_passed(layout, node):
         return None
     content = f"json_build_object('l', {literal(layout.link.name)}, 'at', {NOW})::text"
     return f"SELECT pg_logical_emit_message(true, {literal(PREFIX)}, {content})"

@@ -39,9 +39,10 @@ def link_tables(link: Link, links: Mapping[str, Link], tables: Tables, node: str
     if link.two_way:
         own = zip(names.pair_columns(link, node), layout.key_columns(node), strict=True)
         listed = ", ".join(f"{quote(name)} {declared(column)} NOT NULL" for name, column in own)
+        # added: what counters were raised by, by the names of their fields (program/anew.py).
         ddl.append(
             f"CREATE TABLE IF NOT EXISTS {state(names.ledger(link))} ({listed}, fields bit varying NOT NULL,"
-            f" stamp bigint NOT NULL, lsn pg_lsn NOT NULL, source_lsn pg_lsn)"
+            f" stamp bigint NOT NULL, lsn pg_lsn NOT NULL, source_lsn pg_lsn, added jsonb)"
         )
         # It is kept for weeks, for people who ask where a value came from; merging reads its end only.
         index = quote(names.fitted(f"{names.ledger(link)}_end"))
