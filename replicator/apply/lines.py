@@ -54,6 +54,30 @@ NULL, END = b"\\N", b"\n"
 
 def block_lines(program: Program, block: Block, looked_up: Sequence[LookedUp]) -> bytes:
     """The same lines of many rows at once, in COPY's text format."""
+    count = len(block)
+    cells = leading_cells(program, block)
+    if program.tells_stays:
+        stays = [cells.pop()]
+    if program.paired:
+        cells.append([NULL] * count)  # no `marks`
+    values: list[Sequence[Value]] = [*block.columns[: block.feed.keys], *block.columns]
+    for enrichment, found in zip(program.enrichments, looked_up, strict=True):
+        values.append([found.get(raw) if isinstance(raw, bytes) else None for raw in block.columns[enrichment.position]])
+    if program.tells_stays:
+        values += stays
+    empty = [column.count(None) for column in values]
+    shown = [_without_null(column) if nulls else column for column, nulls in zip(values, empty, strict=True)]
+    text = END.join(map(b"\t".join, zip(*cells, *shown, strict=True))) + END
+    backslashes = sum(empty) + (count if program.paired else 0)
+    tabs = (len(cells) + len(shown) - 1) * count
+    if text.count(b"\\") != backslashes or text.count(b"\t") != tabs or text.count(END) != count or b"\r" in text:
+        shown = [_without_null([_escaped(value) for value in column]) for column in values]
+        text = END.join(map(b"\t".join, zip(*cells, *shown, strict=True))) + END
+    return text
+
+
+def leading_cells(program: Program, block: Block) -> list[Sequence[bytes]]:
+    """Of each row seq, op and fields; of paired links stamp and position; where it is asked for, whether it has not moved."""
     width, count = len(program.link.fields), len(block)
     texts = {mask: bit_text(mask, width).encode() for mask in set(block.fields or [block.feed.every_field])}
     fields = [texts[mask] for mask in block.fields] if block.fields is not None else [*texts.values()] * count
@@ -64,21 +88,10 @@ def block_lines(program: Program, block: Block, looked_up: Sequence[LookedUp]) -
         for start, end, stamp, lsn in block.spans():
             stamps += [str(stamp).encode()] * (end - start)
             places += [position_text(lsn).encode()] * (end - start)
-        cells += [stamps, places, [NULL] * count]
-    values: list[Sequence[Value]] = [*block.columns[: block.feed.keys], *block.columns]
-    for enrichment, found in zip(program.enrichments, looked_up, strict=True):
-        values.append([found.get(raw) if isinstance(raw, bytes) else None for raw in block.columns[enrichment.position]])
+        cells += [stamps, places]
     if program.tells_stays:
-        values.append([b"t" if stays else b"f" for stays in block.stays])
-    empty = [column.count(None) for column in values]
-    shown = [_without_null(column) if nulls else column for column, nulls in zip(values, empty, strict=True)]
-    text = END.join(map(b"\t".join, zip(*cells, *shown, strict=True))) + END
-    backslashes = sum(empty) + (count if program.paired else 0)
-    tabs = (len(cells) + len(shown) - 1) * count
-    if text.count(b"\\") != backslashes or text.count(b"\t") != tabs or text.count(END) != count or b"\r" in text:
-        shown = [_without_null([_escaped(value) for value in column]) for column in values]
-        text = END.join(map(b"\t".join, zip(*cells, *shown, strict=True))) + END
-    return text
+        cells.append([b"t" if stays else b"f" for stays in block.stays])
+    return cells
 
 
 def _without_null(column: Sequence[Value]) -> list[Value]:

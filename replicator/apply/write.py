@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from replicator.apply.answers import returned, stopped
+from replicator.apply.bulk import bulk_text, load_bulk
 from replicator.apply.chunk import Chunk
 from replicator.apply.lines import LookedUp, block_lines, edit_lines, first_value, stage_lines
 from replicator.apply.outcome import Outcome
@@ -269,7 +270,11 @@ class BatchWrite:
         if self._alone:
             self._writer.later(program.load_one, next(stage_lines(program, rows, looked_up)), prepared=True)
         elif isinstance(rows, Block):
-            self._writer.load_lines(program.load, [block_lines(program, rows, looked_up)])
+            bulk = bulk_text(program, rows)
+            if bulk is not None:
+                self._writer.load_lines(load_bulk(program, rows), [bulk])
+            else:
+                self._writer.load_lines(program.load, [block_lines(program, rows, looked_up)])
         else:
             self._writer.load(program.load, stage_lines(program, rows, looked_up))
         self.copied += time.perf_counter() - started

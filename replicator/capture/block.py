@@ -1,8 +1,8 @@
 """Many plain changes of one table, column by column: what makes a backlog cheap.
 
 Most of what is read in bulk are inserts and updates that need no second look, one a row. An object for each would cost
-ten times what reading it does. A block finds every value of a column at once (numpy walks the length-prefixed tuples, one
-column a step over all rows), and merges several changes of a row by the last. Promises: it is worth a `LinkChanges` of the
+ten times what reading it does. A block knows where each value stands (tuples.py), and merges several changes of a row by the
+last. Promises: it is worth a `LinkChanges` of the
 same messages, row for row, which it makes itself when somebody asks for its rows; what it cannot hold (deletes, changed
 keys, unchanged TOAST values, counters, fields that are weighed, several edits of one row that have to be told apart) it
 refuses as a whole.
@@ -23,19 +23,14 @@ from replicator.capture.batch import INSERT, UPDATE, LinkChanges, RowChange
 from replicator.capture.decode import Decoder
 from replicator.capture.feed import BoundFeed, Feed, check_row
 from replicator.capture.messages import Insert, Update, Value
+from replicator.capture.tuples import Column, Tuples, walk
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Ints = npt.NDArray[np.int64]
-    Bytes = npt.NDArray[np.uint8]
+    from replicator.capture.tuples import Ints
 
 HEADER = 25  # of an XLogData message, before the payload: `w` and three Int64
 LETTER, MARK, TUPLE = HEADER, HEADER + 5, HEADER + 6  # offsets of a row message: its kind, which tuple follows, the tuple
 LEAST = 64  # rows from which on a block is worth its while
-
-Column = list[Value]
 
 
 @dataclass(slots=True)
@@ -79,7 +74,8 @@ def is_plain(feed: Feed) -> bool:
 
 
 class Block(Sequence[RowChange]):
-    """columns  by place in the feed: a value for each row
+    """tuples   where the values stand, row for row; None where a row has several changes, of which the last counts
+    columns  by place in the feed: a value for each row
     keys     of each row
     ops      of each row
     fields   of each row the mask of fields to write; None: all of every row
@@ -90,7 +86,9 @@ class Block(Sequence[RowChange]):
     def __init__(
         self,
         raw: Raw,
-        columns: list[Column],
+        tuples: Tuples | None,
+        numbers: Ints,
+        columns: list[Column] | None,
         keys: list[Value] | list[tuple[Value, ...]],
         ops: list[bytes],
         fields: list[int] | None,
@@ -98,7 +96,26 @@ class Block(Sequence[RowChange]):
         stays: list[bool],
     ) -> None:
         self.feed, self._raw = raw.bound.feed, raw
-        self.columns, self.keys, self.ops, self.fields, self.marks, self.stays = columns, keys, ops, fields, marks, stays
+        self.tuples, self._numbers, self._columns = tuples, numbers, columns
+        self.keys, self.ops, self.fields, self.marks, self.stays = keys, ops, fields, marks, stays
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """By place in the feed, the column's place on the wire."""
+        return self._raw.bound.positions
+
+    @property
+    def messages(self) -> Sequence[bytes]:
+        """Of each row, as it came, where there are `tuples`."""
+        messages = self._raw.messages
+        return messages if len(self._numbers) == len(messages) else [messages[number] for number in self._numbers.tolist()]
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        if self._columns is not None:
+            return self._columns
+        assert self.tuples is not None
+        return [self.tuples.column(number) for number in range(len(self.tuples.heads))]
 
     def replay(self, changes: LinkChanges) -> None:
         """One by one, before what follows in the same batch."""
@@ -153,7 +170,7 @@ def block_of(raw: Raw) -> Block | None:
 
     feed, positions = raw.bound.feed, raw.bound.positions
     data = b"".join(raw.messages)
-    buffer = np.frombuffer(data + bytes(8), dtype=np.uint8)  # whoever reads past the end reads nothing
+    buffer = np.frombuffer(data + bytes(8), dtype=np.uint8)
     lengths = np.fromiter(map(len, raw.messages), dtype=np.int64, count=len(raw.messages))
     ends = np.cumsum(lengths)
     starts = ends - lengths
@@ -162,26 +179,26 @@ def block_of(raw: Raw) -> Block | None:
     if not (((letters == ord("I")) | (letters == ord("U"))) & ((marks == ord("N")) | (old & (letters == ord("U"))))).all():
         return None
     at = starts + TUPLE
-    before: list[Column] = []
     tells = bool(old.any())
     if tells:
         places = np.flatnonzero(old)
-        walked = _walk(data, buffer, at[places], positions)
+        walked = walk(data, starts[places], at[places], positions)
         if walked is None:
             return None
-        before, behind = walked
+        was, behind = walked
         if not (buffer[behind] == ord("N")).all():
             return None
         at[places] = behind + 1
-    walked = _walk(data, buffer, at, positions)
+    walked = walk(data, starts, at, positions)
     if walked is None or not (walked[1] == ends).all():
         return None
-    columns = walked[0]
+    tuples = walked[0]
     ops = [INSERT if letter else UPDATE for letter in (letters == ord("I")).tolist()]
+    numbers = np.arange(len(ops))
     fields: list[int] | None = [feed.every_field] * len(ops) if feed.tracked else None
     stays = [op == INSERT for op in ops] if feed.deciding else []
     if tells:
-        changed = _changed(columns, before, places)
+        changed = _changed(tuples, was, places)
         if changed is None or (changed & ((1 << feed.keys) - 1)).any():
             return None
         if fields is not None:
@@ -194,65 +211,26 @@ def block_of(raw: Raw) -> Block | None:
         if not changed.all():
             kept = np.ones(len(ops), dtype=bool)
             kept[places[changed == 0]] = False
-            columns, ops = [list(compress(column, kept)) for column in columns], list(compress(ops, kept))
+            tuples, ops = tuples.only(kept), list(compress(ops, kept))
             fields = list(compress(fields, kept)) if fields is not None else None
             stays = list(compress(stays, kept))
             numbers = np.flatnonzero(kept)
-        else:
-            numbers = np.arange(len(ops))
-    else:
-        numbers = np.arange(len(ops))
-    return _merged(raw, columns, ops, fields, numbers, stays)
+    return _merged(raw, tuples, ops, fields, numbers, stays)
 
 
-def _walk(data: bytes, buffer: Bytes, at: Ints, positions: tuple[int, ...]) -> tuple[list[Column], Ints] | None:
-    """The values of the tuples that begin at `at`, for the columns of the feed, and where the tuples end."""
-    import numpy as np
-
-    counts = buffer[at].astype(np.int64) << 8 | buffer[at + 1]
-    count = int(counts[0])
-    if not (counts == count).all() or count <= max(positions):
-        return None  # a malformed message, to be explained by whoever decodes it
-    wanted = set(positions)
-    found: dict[int, Column] = {}
-    at = at + 2
-    last = len(buffer) - 1
-    for number in range(count):
-        kinds = buffer[at]
-        sized = kinds == ord("t")
-        b = [buffer[np.minimum(at + i, last)].astype(np.int64) for i in (1, 2, 3, 4)]
-        length = np.where(sized, b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3], 0)
-        start = at + 5
-        at = at + np.where(sized, 5 + length, 1)
-        if (at > last).any():
-            return None
-        absent = ~sized
-        if absent.any() and not (kinds[absent] == ord("n")).all() and (number in wanted or not _known(kinds[absent])):
-            return None  # an unchanged TOAST value that the link reads
-        if number in wanted:
-            column: Column = [data[a:b] for a, b in zip(start.tolist(), (start + length).tolist(), strict=True)]
-            for place in np.flatnonzero(absent).tolist():
-                column[place] = None
-            found[number] = column
-    return [found[position] for position in positions], at
-
-
-def _known(kinds: Bytes) -> bool:
-    return bool(((kinds == ord("n")) | (kinds == ord("u"))).all())
-
-
-def _changed(columns: list[Column], before: list[Column], places: Ints) -> Ints | None:
+def _changed(now: Tuples, was: Tuples, places: Ints) -> Ints | None:
     """For each row that tells what was there before: the mask of the columns that have another value now."""
     import numpy as np
 
     mask = np.zeros(len(places), dtype=np.int64)
-    if len(before) > 62:
+    if len(was.heads) > 62:
         return None
-    whole = len(places) == len(columns[0])
+    whole = len(places) == len(now.starts)
     numbers = places.tolist()
-    for number, (now, was) in enumerate(zip(columns, before, strict=True)):
-        new = now if whole else [now[place] for place in numbers]
-        mask |= np.fromiter(map(ne, new, was), dtype=np.int64, count=len(was)) << number
+    for number in range(len(was.heads)):
+        column = now.column(number)
+        new = column if whole else [column[place] for place in numbers]
+        mask |= np.fromiter(map(ne, new, was.column(number)), dtype=np.int64, count=len(places)) << number
     return mask
 
 
@@ -261,17 +239,18 @@ def _fields(bound: BoundFeed, changed: int) -> int:
 
 
 def _merged(
-    raw: Raw, columns: list[Column], ops: list[bytes], fields: list[int] | None, numbers: Ints, stays: list[bool]
+    raw: Raw, tuples: Tuples, ops: list[bytes], fields: list[int] | None, numbers: Ints, stays: list[bool]
 ) -> Block | None:
     """Of several changes of one row the last; in the order in which the rows were first touched."""
     import numpy as np
 
-    keys: list[Value] | list[tuple[Value, ...]] = columns[0]
-    if raw.bound.feed.keys > 1:
-        keys = list(zip(*columns[: raw.bound.feed.keys], strict=True))
+    feed, found, columns = raw.bound.feed, tuples.column(0), None
+    keys: list[Value] | list[tuple[Value, ...]] = found
+    if feed.keys > 1:
+        keys = list(zip(found, *map(tuples.column, range(1, feed.keys)), strict=True))
     last = dict(zip(keys, range(len(keys)), strict=True))
     if len(last) < len(keys):
-        if raw.bound.feed.tracked:
+        if feed.tracked:
             return None  # of each field the last edit counts, and when that was
         first = dict(zip(reversed(keys), reversed(ops), strict=True))
         places = list(last.values())
@@ -279,10 +258,10 @@ def _merged(
         if stays:
             moved = set(compress(keys, [not stay for stay in stays]))
             stays = [key not in moved for key in last]
-        columns = [[column[place] for place in places] for column in columns]
+        columns = [[column[place] for place in places] for column in map(tuples.column, range(len(tuples.heads)))]
         keys, numbers = list(last), numbers[places]  # type: ignore[assignment]
     starts = np.array([start for start, *_ in raw.marks], dtype=np.int64)
     owner = np.searchsorted(starts, numbers, side="right") - 1
     cuts = np.flatnonzero(np.diff(owner, prepend=-1)).tolist()
     marks = [(cut, *raw.marks[int(owner[cut])][1:3]) for cut in cuts]
-    return Block(raw, columns, keys, ops, fields, marks, stays)
+    return Block(raw, tuples if columns is None else None, numbers, columns, keys, ops, fields, marks, stays)

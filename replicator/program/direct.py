@@ -18,7 +18,9 @@ from replicator.program.staging import (
     joins_of,
     stage_ddl,
     stage_load,
+    stage_load_bulk,
     stage_load_one,
+    staged_columns,
     stand_in,
     unique_fields,
     waits_of,
@@ -37,6 +39,8 @@ def compile_direct(layout: Layout) -> Program:
         setup=(stage_ddl(layout, stage),),
         load=stage_load(stage),
         load_one=stage_load_one(layout, stage),
+        load_bulk=stage_load_bulk(layout, stage),
+        staged=staged_columns(layout),
         steps=Steps(
             project="",
             hold=_hold(layout, stage),

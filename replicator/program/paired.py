@@ -24,7 +24,16 @@ from replicator.program.returned import before, hold_still, returned
 from replicator.program.rows import aside, insert, insert_alone, mint, swallowed, update
 from replicator.program.slices import crowded, move_of
 from replicator.program.sql import PARAMETER, with_parameters
-from replicator.program.staging import delete_statement, loosen, stage_ddl, stage_load, stage_load_one, waits_of
+from replicator.program.staging import (
+    delete_statement,
+    loosen,
+    stage_ddl,
+    stage_load,
+    stage_load_bulk,
+    stage_load_one,
+    staged_columns,
+    waits_of,
+)
 from replicator.program.stubs import comes_from_stubs, fills_stubs, stubs_of_batch
 from replicator.program.waiting import hold, later, resolve_self
 from replicator.program.weigh import meet_counters, waits_no_more, weigh
@@ -48,6 +57,8 @@ def compile_paired(layout: Layout) -> Program:
         setup=tuple(setup),
         load=stage_load(stage),
         load_one=stage_load_one(layout, stage),
+        load_bulk=stage_load_bulk(layout, stage),
+        staged=staged_columns(layout),
         steps=Steps(
             project=project(layout, stage, work),
             enter=enter(layout, stage, work),

@@ -217,7 +217,8 @@ class Program:
     pages   how the source's records are read as they are
     stubs   made for records that are referred to and not there, before `hold`
     fills   whether the target may have a stub of a record that is new on the source
-    load    the COPY statement that fills the stage; `load_one` takes one line, its values as parameters
+    load    the COPY statement that fills the stage; `load_one` takes one line, its values as parameters; `load_bulk` lines of
+            apply/bulk.py, which name the stage's columns of the feed, `staged`, in the order of the wire
     edits_load, edits_forget   the target's own users' edits that were read lately, kept in the session
     newest_entry    position of the newest entry in the target's ledger that lies behind a position
     find_key    run on the target: the source's key, part by part, of a pair whose source key is this text
@@ -235,6 +236,8 @@ class Program:
     setup: tuple[str, ...]
     load: str
     load_one: str
+    load_bulk: str
+    staged: tuple[str, ...]
     steps: Steps
     pages: Pages
     enrichments: tuple[Enrichment, ...] = ()

@@ -8,6 +8,7 @@ stops the daemon with a message. Where another replicator runs the same flows, i
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import sys
 import threading
@@ -91,6 +92,8 @@ class Daemon:
         gc.set_threshold(200_000, 20, 100)
         # Whoever comes back from waiting for a server goes on at once, though another thread decodes.
         sys.setswitchinterval(0.0005)
+        # While it is being connected, so that the first backlog does not have to wait for it.
+        threading.Thread(target=importlib.import_module, args=("numpy",), name="replicator loads numpy", daemon=True).start()
         threads = [
             threading.Thread(target=self._keep_running, args=(pair,), name=f"replicator {pair[0]}-{pair[1]}")
             for pair in node_pairs(self.config)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from replicator.apply.bulk import bulk_text
 from replicator.apply.lines import block_lines, stage_lines
 from replicator.capture.batch import LinkChanges
 from replicator.capture.block import HEADER, Raw, block_of
@@ -17,7 +19,9 @@ from replicator.capture.edits import edits_of, edits_of_block
 from replicator.capture.feed import BoundFeed, Feed
 from replicator.engines.postgres.writer import copy_line
 from replicator.model.table import TableName
+from replicator.program.staging import QUOTE
 
+PLAIN = st.sampled_from([None, b"", b"a", b"\\N", b"\\.", b'"quoted"', "größer".encode(), b"x" * 300])
 WIDTH = 4  # columns of the table; the feed reads three of them, in another order
 Row = list[bytes | None]
 VALUES = st.one_of(
@@ -61,17 +65,26 @@ def program_of(bound: BoundFeed, paired: bool) -> Any:
     return SimpleNamespace(link=link, paired=paired, enrichments=[enrichment], feed=bound.feed, tells_stays=tells_stays)
 
 
+def bulk_rows(lines: bytes) -> list[list[bytes | None]]:
+    """As COPY reads them in CSV."""
+    rows = [line.split(b"\t") for line in lines.split(b"\n")[:-1]]
+    return [[None if cell == b"" else b"" if cell == QUOTE * 2 else cell for cell in row] for row in rows]
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[BoundFeed, list[list[bytes]]]:
     tracked = draw(st.booleans())
     full = draw(st.booleans())
+    values, keys = (
+        (PLAIN, [b"%d" % number for number in range(40)]) if draw(st.booleans()) else (VALUES, [b"1", b"2", b"3", b"\t", b""])
+    )
     bound = feed(tracked, draw(st.sampled_from([1, 2])), draw(st.sampled_from([(), (0b110,)])), draw(st.sampled_from([0, 0b010])))
     rows: dict[tuple[Any, ...], Row] = {}
     transactions: list[list[bytes]] = []
     for _ in range(draw(st.integers(1, 6))):
         messages = []
         for _ in range(draw(st.integers(1, 6))):
-            row: Row = [draw(VALUES), draw(st.sampled_from([b"1", b"2", b"3", b"\t"])), draw(VALUES), draw(VALUES)]
+            row: Row = [draw(values), draw(st.sampled_from(keys)), draw(values), draw(values)]
             if bound.feed.keys == 2:
                 row[3] = draw(st.sampled_from([b"x", b"y"]))
             key = tuple(row[p] for p in bound.positions[: bound.feed.keys])
@@ -83,7 +96,7 @@ def histories(draw: st.DrawFn) -> tuple[BoundFeed, list[list[bytes]]]:
     return bound, transactions
 
 
-@settings(deadline=None)  # the first block loads numpy, and the machine may be busy
+@settings(deadline=None, max_examples=300)  # the first block loads numpy, and the machine may be busy
 @given(histories(), st.booleans())
 def test_it_is_worth_its_messages(history: tuple[BoundFeed, list[list[bytes]]], paired: bool) -> None:
     bound, transactions = history
@@ -101,6 +114,24 @@ def test_it_is_worth_its_messages(history: tuple[BoundFeed, list[list[bytes]]], 
     looked_up = [{b"a": b"found\there", b"": None}]
     expected = [copy_line(line) for line in stage_lines(program, changes.rows, looked_up)]
     assert block_lines(program, block, looked_up).splitlines(keepends=True) == expected
+    program.enrichments = []
+    bulk = bulk_text(program, block)
+    if bulk is not None:
+        cells = [[None if cell is None else str(cell).encode() if not isinstance(cell, bytes) else cell for cell in line]
+                 for line in stage_lines(program, changes.rows, [])]  # fmt: skip
+        leading, keys = (5 if program.paired else 3), bound.feed.keys
+        wire = sorted(range(3), key=bound.positions.__getitem__)
+        event("in bulk")
+        for line, row in zip(cells, bulk_rows(bulk), strict=True):
+            if program.paired:
+                assert line.pop(leading) is None
+            stays = [line.pop()] if program.tells_stays else []
+            values = [line[leading + keys + place] for place in wire]
+            assert row == [*line[:leading], *stays, *line[leading : leading + keys], *values]
+    else:
+        special = re.compile(rb"[\t\n\r\x01]")
+        awkward = any(value is not None and special.search(value) for row in changes.rows for value in row.values)
+        assert awkward or len(changes.rows) < len(raw.messages) or any(b"" in row.key for row in changes.rows)
     assert (block.newest, block.oldest, block.greatest_stamp) == (
         max((row.lsn for row in changes.rows), default=0),
         min((row.lsn for row in changes.rows), default=0),
