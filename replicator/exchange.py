@@ -91,6 +91,11 @@ class Exchange:
         flow.totals.waiting = error.message
         flow.totals.halted = error if isinstance(error, TooManyParked) else None
 
+    def leave_off(self) -> None:
+        """May be called by another thread: what is begun of a large transaction is not finished. There is no turn after that."""
+        for flow in self.flows:
+            flow.stream.interrupt()
+
     def wait(self, seconds: float) -> None:
         """Until something may be there to read, at most so long."""
         if self._blocked:

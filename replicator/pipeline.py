@@ -474,8 +474,7 @@ class Flow:
         self._confirm.tell()
 
     def tidy(self, keep_days: int, history_days: int) -> None:
-        """Retention of the state on the target: what no unread change can need any more, and old history. Now and then is also
-        when it is noted how fast the flow is."""
+        """Retention of the state on the target: what no unread change can need any more, and old history."""
         seen = self._back.drained if self._back else self.drained
         for program in self.programs.values():
             if program.forget_ledger:
@@ -483,6 +482,9 @@ class Flow:
         if self._back is not None:
             self._state.clear_outbox(self._back.name, self._back._answers.upto)
         self._state.tidy(keep_days)
+
+    def note_pace(self) -> None:
+        """How fast the flow is, for `status`; nothing while it is idle."""
         pace = self._pace.since(self.totals)
         if pace is not None:
             self._state.pace(pace)

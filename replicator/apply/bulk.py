@@ -25,8 +25,8 @@ CONTROLS = 14  # bytes below are what separates and quotes, the end of a line, a
 LEADING = {False: 3, True: 5}  # cells before the keys; see lines.leading_cells
 
 
-def bulk_text(program: Program, block: Block) -> bytes | None:
-    """The lines, with the columns in the order of `Program.load_bulk`, those of the feed as they come on the wire."""
+def bulk_lines(program: Program, block: Block) -> tuple[bytes, ...] | None:
+    """The lines, in pieces, with the columns in the order of `Program.load_bulk`, those of the feed as they come on the wire."""
     import numpy as np
 
     tuples = block.tuples
@@ -60,11 +60,11 @@ def bulk_text(program: Program, block: Block) -> bytes | None:
     runs[:, -1] = ends - behind
     stays = np.tile(np.array([True, False]), runs.size // 2)
     lines = buffer[np.repeat(stays, runs.ravel())]
+    del data, buffer
     tabs = len(order) + block.feed.keys + LEADING[program.paired] + program.tells_stays - 1
     if np.count_nonzero(lines < CONTROLS) != (tabs + 1) * len(before) + 2 * empties:
         return None
-    text: bytes = lines[1:].tobytes()
-    return text + END
+    return lines[1:].tobytes(), END
 
 
 def wire_order(block: Block) -> list[int]:

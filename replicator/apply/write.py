@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from replicator.apply.answers import returned, stopped
-from replicator.apply.bulk import bulk_text, load_bulk
+from replicator.apply.bulk import bulk_lines, load_bulk
 from replicator.apply.chunk import Chunk
 from replicator.apply.lines import LookedUp, block_lines, edit_lines, first_value, stage_lines
 from replicator.apply.outcome import Outcome
@@ -217,8 +217,7 @@ class BatchWrite:
         if self._aside and steps.apart:
             writer.execute(steps.apart)
         updated = writer.execute(steps.update, prepared=self._few) if counts["U"] else 0
-        partly = not isinstance(rows, Block) and any(UNCHANGED in row.values for row in rows)
-        if counts["U"] and steps.update_partial and partly:
+        if counts["U"] and steps.update_partial and _any_unchanged(rows):
             updated += writer.execute(steps.update_partial, prepared=self._few)
         outcome.count(name, "update", updated)
         if self._hopeful and steps.insert_new and counts["I"] and not counts["U"]:
@@ -270,9 +269,9 @@ class BatchWrite:
         if self._alone:
             self._writer.later(program.load_one, next(stage_lines(program, rows, looked_up)), prepared=True)
         elif isinstance(rows, Block):
-            bulk = bulk_text(program, rows)
+            bulk = bulk_lines(program, rows)
             if bulk is not None:
-                self._writer.load_lines(load_bulk(program, rows), [bulk])
+                self._writer.load_lines(load_bulk(program, rows), bulk)
             else:
                 self._writer.load_lines(program.load, [block_lines(program, rows, looked_up)])
         else:
@@ -421,6 +420,11 @@ class BatchWrite:
     def restore(self, staged: Staged) -> None:
         for name, (count, forgotten) in staged.items():
             self._edits[name].staged, self._edits[name].forgotten = count, forgotten
+
+
+def _any_unchanged(rows: Sequence[RowChange]) -> bool:
+    """Whether a row comes without a value because that has not changed. (One of a block or of a chunk never does.)"""
+    return not isinstance(rows, (Block, Chunk)) and any(UNCHANGED in row.values for row in rows)
 
 
 def _operations(rows: Sequence[RowChange]) -> dict[str, int]:

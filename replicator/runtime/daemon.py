@@ -27,7 +27,8 @@ from replicator.runtime.wiring import NodePair, node_pairs, open_exchange
 log = logging.getLogger("replicator")
 
 WAIT_SECONDS = 0.5
-TIDY_SECONDS = 5.0
+LOOK_SECONDS = 5.0  # how often the tables are looked at, and it is noted how fast the flows are
+TIDY_SECONDS = 60.0  # and how often old state is thrown away
 ASK_SECONDS = 1.0  # how often it is asked what people want
 LOST = POLICIES["lost"]
 FIRST_PAUSE = 0.1  # seconds
@@ -103,6 +104,10 @@ class Daemon:
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)
+                if self.stop.is_set():
+                    # A transaction that comes in many parts would be written to its end: minutes, perhaps. It is read again.
+                    for exchange in list(self.exchanges.values()):
+                        exchange.leave_off()
         if self.failed is not None:
             raise self.failed
 
@@ -175,16 +180,21 @@ class Daemon:
             opened.close()
 
     def _loop(self, exchange: Exchange) -> None:
-        tidied, asked = time.monotonic(), 0.0
+        looked = tidied = time.monotonic()
+        asked = 0.0
         while not self.stop.is_set():
             if time.monotonic() - asked > ASK_SECONDS:
                 asked = time.monotonic()
                 for flow in exchange.flows:
                     flow.ask_for_retries()
             worked = self._tell(exchange.turn())
+            if time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                exchange.look_at_tables()
+                for flow in exchange.flows:
+                    flow.note_pace()
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
-                exchange.look_at_tables()
                 for flow in exchange.flows:
                     flow.tidy(self.config.settings.retention_days, self.config.settings.history_days)
             if not worked:

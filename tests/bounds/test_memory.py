@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -82,6 +83,27 @@ def test_one_transaction_of_very_many_rows(server: Server, tmp_path: Path, way: 
             found = "SELECT count(*) FROM crm.firm WHERE name LIKE '%!?'"
             wait_until(lambda: pair.rows("crm", found) == [(ROWS // 1000,)], SECONDS, "the way back")
         assert peak_mb(running.pid) < PEAK_MB_OF_PARTS
+
+
+def test_told_to_stop_in_the_middle_of_a_large_transaction(server: Server, tmp_path: Path) -> None:
+    """It does not write it to its end first; whoever runs next does, from its beginning."""
+    with linked(server, tmp_path, "bounds", CRM, ERP, LINKS["both ways"]) as pair:
+        slow = "CREATE FUNCTION erp.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$"
+        pair.erp.execute(slow)
+        pair.erp.execute("CREATE TRIGGER slow AFTER INSERT ON erp.firm EXECUTE FUNCTION erp.slow()")
+        pair.erp.execute("ALTER TABLE erp.firm ENABLE ALWAYS TRIGGER slow")
+        with in_small_batches(pair, tmp_path) as running:
+            pair.crm.execute("INSERT INTO crm.firm (name) SELECT 'name ' || i FROM generate_series(1, 200000) i")
+            minted = "SELECT last_value > 20000 FROM erp.firm_no_seq"
+            wait_until(lambda: pair.rows("erp", minted) == [(True,)], SECONDS, "it is not being written")
+            started = time.monotonic()
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(20) == 0
+            assert time.monotonic() - started < 5
+            assert pair.rows("erp", COUNTED) == [(0,)]
+        pair.erp.execute("DROP TRIGGER slow ON erp.firm")
+        with in_small_batches(pair, tmp_path):
+            counts(pair, COUNTED, 200_000)
 
 
 def test_a_backlog_of_many_transactions(server: Server, tmp_path: Path) -> None:

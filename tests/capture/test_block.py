@@ -11,7 +11,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from replicator.apply.bulk import bulk_text
+from replicator.apply.bulk import bulk_lines
 from replicator.apply.lines import block_lines, stage_lines
 from replicator.capture.batch import LinkChanges
 from replicator.capture.block import HEADER, Raw, block_of
@@ -115,14 +115,14 @@ def test_it_is_worth_its_messages(history: tuple[BoundFeed, list[list[bytes]]], 
     expected = [copy_line(line) for line in stage_lines(program, changes.rows, looked_up)]
     assert block_lines(program, block, looked_up).splitlines(keepends=True) == expected
     program.enrichments = []
-    bulk = bulk_text(program, block)
+    bulk = bulk_lines(program, block)
     if bulk is not None:
         cells = [[None if cell is None else str(cell).encode() if not isinstance(cell, bytes) else cell for cell in line]
                  for line in stage_lines(program, changes.rows, [])]  # fmt: skip
         leading, keys = (5 if program.paired else 3), bound.feed.keys
         wire = sorted(range(3), key=bound.positions.__getitem__)
         event("in bulk")
-        for line, row in zip(cells, bulk_rows(bulk), strict=True):
+        for line, row in zip(cells, bulk_rows(b"".join(bulk)), strict=True):
             if program.paired:
                 assert line.pop(leading) is None
             stays = [line.pop()] if program.tells_stays else []

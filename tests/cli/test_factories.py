@@ -12,7 +12,7 @@ from replicator.mapping.config import load_config
 from replicator.runtime.setup import teardown
 
 from .conftest import CONTACT, CRM, CUSTOMER, ERP, Site
-from .history_site import until
+from .history_site import daemon, until
 from .test_metrics import scrape, served
 
 NODES = """\
@@ -269,3 +269,40 @@ def test_labels(factories: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         found = scrape(port)
     assert found["conflicts_open", "customer@north"] == 0
     assert ("state_rows", "customer@north", "crm", "crosswalk") in found
+
+
+def test_a_table_changes_at_one_factory(factories: Site) -> None:
+    """There alone the link stands still; what comes for it is kept and goes on. A change in the CRM concerns all factories."""
+    site = factories
+    assert site("init").code == 0
+
+    def paused() -> set[tuple[str, str]]:
+        return {(flow["flow"], one["link"]) for flow in site("status", "--json").document["flows"] for one in flow["paused"]}
+
+    with daemon(site):
+        add(site, "Ann", "NORTH")
+        add(site, "Bob", "south")
+        until(lambda: companies(site) == {"north": ["Ann"], "south": ["Bob"]})
+        site.db("south").execute("ALTER TABLE erp.customer RENAME town TO city")
+        add(site, "Cid", "south")
+        add(site, "Dan", "NORTH")
+        until(lambda: companies(site)["north"] == ["Ann", "Dan"])
+        until(lambda: len(paused()) == 2)
+        assert paused() == {("crm_to_south", "customer@south"), ("south_to_crm", "customer@south")}
+        assert companies(site)["south"] == ["Bob"]
+        said = site("status").one_line("S008 link customer@south is paused")
+        assert "erp.customer has no column town" in said
+        assert "it is called city now" in said
+        assert site("resume", "customer@south").code == 2
+        site.db("south").execute("ALTER TABLE erp.customer RENAME city TO town")
+        assert site("resume", "customer@south").code == 0
+        until(lambda: companies(site)["south"] == ["Bob", "Cid"])
+        site.db("crm").execute("ALTER TABLE crm.account RENAME city TO town")
+        site.db("crm").execute("UPDATE crm.account SET name = name || '!'")
+        until(lambda: len(paused()) == 4)
+        site.db("crm").execute("ALTER TABLE crm.account RENAME town TO city")
+        assert site("resume", "customer").code == 0
+        changed = "SELECT company FROM erp.customer ORDER BY 1"
+        until(lambda: [site.rows(node, changed) for node in ("north", "south")] == [[("Ann!",), ("Dan!",)], [("Bob!",), ("Cid!",)]])
+    assert paused() == set()
+    assert site("reconcile").code == 0

@@ -150,6 +150,7 @@ class World:
         for flow in self.pair.exchange.flows:
             flow.ask_for_retries()
             flow.tidy(90, 90)
+            flow.note_pace()
         self.pair.settle()
 
     def until(self, flow: int | None, node: str, sql: str) -> None:

@@ -68,6 +68,7 @@ def test_run_with_the_documented_grants(server: Server, tmp_path: Path) -> None:
         pair.settle()
         for flow in pair.exchange.flows:
             flow.tidy(1, 1)
+            flow.note_pace()
             flow.ask_for_retries()
         assert pair.rows("erp", "SELECT company, town FROM erp.customer ORDER BY 1") == [("a", "Bonn"), ("b", "Graz")]
         assert pair.rows("crm", "SELECT name, city, country FROM crm.account ORDER BY 1") == [
