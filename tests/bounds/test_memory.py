@@ -88,7 +88,9 @@ def test_one_transaction_of_very_many_rows(server: Server, tmp_path: Path, way: 
 def test_told_to_stop_in_the_middle_of_a_large_transaction(server: Server, tmp_path: Path) -> None:
     """It does not write it to its end first; whoever runs next does, from its beginning."""
     with linked(server, tmp_path, "bounds", CRM, ERP, LINKS["both ways"]) as pair:
-        slow = "CREATE FUNCTION erp.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$"
+        slow = (
+            "CREATE FUNCTION erp.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$"
+        )
         pair.erp.execute(slow)
         pair.erp.execute("CREATE TRIGGER slow AFTER INSERT ON erp.firm EXECUTE FUNCTION erp.slow()")
         pair.erp.execute("ALTER TABLE erp.firm ENABLE ALWAYS TRIGGER slow")

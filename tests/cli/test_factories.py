@@ -303,6 +303,8 @@ def test_a_table_changes_at_one_factory(factories: Site) -> None:
         site.db("crm").execute("ALTER TABLE crm.account RENAME town TO city")
         assert site("resume", "customer").code == 0
         changed = "SELECT company FROM erp.customer ORDER BY 1"
-        until(lambda: [site.rows(node, changed) for node in ("north", "south")] == [[("Ann!",), ("Dan!",)], [("Bob!",), ("Cid!",)]])
+        until(
+            lambda: [site.rows(node, changed) for node in ("north", "south")] == [[("Ann!",), ("Dan!",)], [("Bob!",), ("Cid!",)]]
+        )
     assert paused() == set()
     assert site("reconcile").code == 0
