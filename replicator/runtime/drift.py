@@ -201,11 +201,17 @@ def _missing(checked: Checked, drift: Drift) -> list[Pause]:
             continue
         called = drift.called(use.node, use.table, use.column)
         reason = f"{use.node}: {use.table} has no column {use.column}"
-        hint = f"it is called {called} now: write that, {mended}" if called else f"change the line, {mended}"
+        hint = f"it is called {called} now: {_by_name(link)}, {mended}" if called else f"change the line, {mended}"
         pause = Pause(link.name, SCHEMA, reason, hint, str(use.mark), use.node, str(use.table), use.column)
         if pause not in found:
             found.append(pause)
     return found
+
+
+def _by_name(link: Link) -> str:
+    """What to do about a column that has another name on one node: of several that one file serves, the others have the old."""
+    several = "rename it back, or rename it on all nodes that the file serves and write that"
+    return "write that" if link.name == link.declared else several
 
 
 def _of_finding(link: Link, finding: Finding) -> Pause:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -110,16 +110,16 @@ def linked(site: Site, number: int = 1, made_by: str | None = None, since: datet
 
 
 @contextmanager
-def daemon(site: Site, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """`replicator run` in a process of its own."""
+def daemon(site: Site, *options: str, nodes: Sequence[str] = ("crm", "erp")) -> Iterator[subprocess.Popen[str]]:
+    """`replicator run` in a process of its own, once it reads all of these nodes' slots."""
     code = "import sys; from replicator_cli.main import main; sys.exit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "run", *options],
         cwd=site.folder, env={**os.environ, **site.environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        reads = "SELECT count(*) = 2 FROM pg_replication_slots WHERE active"
-        until(lambda: site.rows("crm", reads.replace("2", "1"))[0][0] and site.rows("erp", reads.replace("2", "1"))[0][0])
+        reads = "SELECT bool_and(active) FROM pg_replication_slots WHERE database = current_database()"
+        until(lambda: all(site.rows(node, reads)[0][0] for node in nodes))
         yield process
     finally:
         process.send_signal(signal.SIGTERM)

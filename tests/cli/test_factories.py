@@ -279,7 +279,7 @@ def test_a_table_changes_at_one_factory(factories: Site) -> None:
     def paused() -> set[tuple[str, str]]:
         return {(flow["flow"], one["link"]) for flow in site("status", "--json").document["flows"] for one in flow["paused"]}
 
-    with daemon(site):
+    with daemon(site, nodes=("crm", "north", "south")):
         add(site, "Ann", "NORTH")
         add(site, "Bob", "south")
         until(lambda: companies(site) == {"north": ["Ann"], "south": ["Bob"]})
@@ -290,9 +290,9 @@ def test_a_table_changes_at_one_factory(factories: Site) -> None:
         until(lambda: len(paused()) == 2)
         assert paused() == {("crm_to_south", "customer@south"), ("south_to_crm", "customer@south")}
         assert companies(site)["south"] == ["Bob"]
-        said = site("status").one_line("S008 link customer@south is paused")
-        assert "erp.customer has no column town" in said
-        assert "it is called city now" in said
+        said = site("status").one_line("crm_to_south: S008 link customer@south is paused")
+        assert "south: erp.customer has no column town" in said
+        assert "it is called city now: rename it back, or rename it on all nodes that the file serves" in said
         assert site("resume", "customer@south").code == 2
         site.db("south").execute("ALTER TABLE erp.customer RENAME city TO town")
         assert site("resume", "customer@south").code == 0
