@@ -71,7 +71,8 @@ def readme(documents: Sequence[dict[str, Any]]) -> str:
         first = next((d for d in paths if d), None)
         if first is None:
             return
-        cells = [_cell(first, theirs)]
+        said = (_cell(d, theirs) for d in (*paths, seen.get((work, "plain"))) if d)
+        cells = [next((cell for cell in said if cell != "-"), "-")]
         for d in paths:
             beside = f" ({_at(d, ratio):.2f})" if d and ratio else ""
             cells.append(f"{_cell(d, ours)}{beside}" if d else "-")
