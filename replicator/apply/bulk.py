@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from replicator.apply.lines import leading_cells
+from replicator.apply.lines import leading_cells, stays_cells
 from replicator.capture.block import Block
 from replicator.capture.tuples import NULL, SIZE
 from replicator.program.program import Program
@@ -22,7 +22,6 @@ from replicator.program.staging import QUOTE
 
 TAB, END = b"\t", b"\n"
 CONTROLS = 14  # bytes below are what separates and quotes, the end of a line, and what hardly any value holds
-LEADING = {False: 3, True: 5}  # cells before the keys; see lines.leading_cells
 
 
 def bulk_lines(program: Program, block: Block) -> tuple[bytes, ...] | None:
@@ -32,7 +31,8 @@ def bulk_lines(program: Program, block: Block) -> tuple[bytes, ...] | None:
     tuples = block.tuples
     if tuples is None or program.enrichments or any(b"" in keys for keys in _keys(block)):
         return None
-    before = [END + cells for cells in map(TAB.join, zip(*leading_cells(program, block), *_keys(block), strict=True))]
+    leading = [*leading_cells(program, block), *stays_cells(program, block), *_keys(block)]
+    before = [END + cells for cells in map(TAB.join, zip(*leading, strict=True))]
     messages = block.messages
     data = bytearray().join(chain.from_iterable(zip(before, messages, strict=True)))
     buffer = np.frombuffer(data, dtype=np.uint8)
@@ -61,8 +61,8 @@ def bulk_lines(program: Program, block: Block) -> tuple[bytes, ...] | None:
     stays = np.tile(np.array([True, False]), runs.size // 2)
     lines = buffer[np.repeat(stays, runs.ravel())]
     del data, buffer
-    tabs = len(order) + block.feed.keys + LEADING[program.paired] + program.tells_stays - 1
-    if np.count_nonzero(lines < CONTROLS) != (tabs + 1) * len(before) + 2 * empties:
+    # A tab before each cell but the first, and an end.
+    if np.count_nonzero(lines < CONTROLS) != (len(leading) + len(order)) * len(before) + 2 * empties:
         return None
     return lines[1:].tobytes(), END
 

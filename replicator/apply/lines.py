@@ -56,15 +56,12 @@ def block_lines(program: Program, block: Block, looked_up: Sequence[LookedUp]) -
     """The same lines of many rows at once, in COPY's text format."""
     count = len(block)
     cells = leading_cells(program, block)
-    if program.tells_stays:
-        stays = [cells.pop()]
     if program.paired:
         cells.append([NULL] * count)  # no `marks`
     values: list[Sequence[Value]] = [*block.columns[: block.feed.keys], *block.columns]
     for enrichment, found in zip(program.enrichments, looked_up, strict=True):
         values.append([found.get(raw) if isinstance(raw, bytes) else None for raw in block.columns[enrichment.position]])
-    if program.tells_stays:
-        values += stays
+    values += stays_cells(program, block)
     empty = [column.count(None) for column in values]
     shown = [_without_null(column) if nulls else column for column, nulls in zip(values, empty, strict=True)]
     text = END.join(map(b"\t".join, zip(*cells, *shown, strict=True))) + END
@@ -77,7 +74,7 @@ def block_lines(program: Program, block: Block, looked_up: Sequence[LookedUp]) -
 
 
 def leading_cells(program: Program, block: Block) -> list[Sequence[bytes]]:
-    """Of each row seq, op and fields; of paired links stamp and position; where it is asked for, whether it has not moved."""
+    """Of each row seq, op and fields; of paired links stamp and position."""
     width, count = len(program.link.fields), len(block)
     texts = {mask: bit_text(mask, width).encode() for mask in set(block.fields or [block.feed.every_field])}
     fields = [texts[mask] for mask in block.fields] if block.fields is not None else [*texts.values()] * count
@@ -89,9 +86,12 @@ def leading_cells(program: Program, block: Block) -> list[Sequence[bytes]]:
             stamps += [str(stamp).encode()] * (end - start)
             places += [position_text(lsn).encode()] * (end - start)
         cells += [stamps, places]
-    if program.tells_stays:
-        cells.append([b"t" if stays else b"f" for stays in block.stays])
     return cells
+
+
+def stays_cells(program: Program, block: Block) -> list[Sequence[bytes]]:
+    """Where it is asked for, of each row whether it has not moved."""
+    return [[b"t" if stays else b"f" for stays in block.stays]] if program.tells_stays else []
 
 
 def _without_null(column: Sequence[Value]) -> list[Value]:

@@ -1,11 +1,10 @@
 """Many plain changes of one table, column by column: what makes a backlog cheap.
 
 Most of what is read in bulk are inserts and updates that need no second look, one a row. An object for each would cost
-ten times what reading it does. A block knows where each value stands (tuples.py), and merges several changes of a row by the
-last. Promises: it is worth a `LinkChanges` of the
-same messages, row for row, which it makes itself when somebody asks for its rows; what it cannot hold (deletes, changed
-keys, unchanged TOAST values, counters, fields that are weighed, several edits of one row that have to be told apart) it
-refuses as a whole.
+ten times what reading it does. A block knows where each value stands (tuples.py), and merges several changes of a row by
+the last. Promises: it is worth a `LinkChanges` of the same messages, row for row, which it makes itself when somebody asks for
+its rows; what it cannot hold (deletes, changed keys, unchanged TOAST values, counters, fields that are weighed, several edits
+of one row that have to be told apart) it refuses as a whole.
 
 Source: PostgreSQL documentation, "Logical Replication Message Formats" (Insert, Update, TupleData), protocol version 1.
 """
