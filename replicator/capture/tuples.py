@@ -70,13 +70,11 @@ def walk(data: bytes, starts: Ints, at: Ints, positions: Sequence[int]) -> tuple
     sizes: dict[int, Ints] = {}
     at = at + 2
     last = len(buffer) - 1
-    # Nearly always all values are short, and say so in two bytes.
-    digits = (3, 4) if int(np.diff(starts, append=len(data)).max()) < 1 << 16 else (1, 2, 3, 4)
     for number in range(count):
         kinds = buffer[at]
         sized = kinds == ord("t")
         length = np.zeros(len(at), dtype=np.int64)
-        for place in digits:
+        for place in (1, 2, 3, 4):
             length = length << 8 | buffer[np.minimum(at + place, last)]
         length[~sized] = NULL
         if number in wanted:
